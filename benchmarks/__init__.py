@@ -1,0 +1,1 @@
+"""The cases, the peers, and the committed results."""

@@ -1,0 +1,152 @@
+"""Type and shape of every tensor, by the operators' own rules.
+
+Free dimensions are bound first: the batch to 1, others by the caller. Small constants are carried along, for
+operators whose shapes depend on content (Reshape, Resize, Pad).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from toolchain.errors import ShapeError, ToolchainError, UnsupportedError
+from toolchain.nodes import Step, facts, step
+from toolchain.ops.operator import NodeFacts, Spec, widen
+from toolchain.ops.shaping import FOLD_LIMIT
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Typed:
+    """A node and what is known of its tensors.
+
+    Attributes:
+        facts: the node as it stands.
+        step: its operator and attributes; ``None`` where the toolchain does not support it.
+        names: of its outputs; ``None`` for one left out.
+        inputs: one a tensor; ``None`` where it is left out or unknown.
+        outputs: one a tensor, where it is known.
+        problem: why the outputs are not known, or known only from what the file states; else empty.
+    """
+
+    facts: NodeFacts
+    step: Step | None
+    input_names: tuple[str | None, ...]
+    names: tuple[str | None, ...]
+    inputs: tuple[Spec | None, ...]
+    outputs: tuple[Spec | None, ...]
+    problem: str = ""
+
+
+def infer(model: ir.Model, shapes: Mapping[str, Sequence[int]] | None = None) -> dict[str, Spec]:
+    """Infer type and shape of every tensor of the main graph.
+
+    Args:
+        model: from ``load``.
+        shapes: of graph inputs, by name; free batch dimensions (axis 0) of others are taken as 1.
+
+    Returns:
+        By tensor name: inputs, initializers and every node's outputs.
+
+    Raises:
+        ShapeError: ``shapes`` does not fit the inputs, or a dimension stays free.
+        UnsupportedError: a node has no operator here, or shapes that it does not accept.
+    """
+    specs = given(model, shapes)
+    for typed in walk(model, specs):
+        if typed.problem:
+            raise UnsupportedError(typed.problem)
+    return specs
+
+
+def given(model: ir.Model, shapes: Mapping[str, Sequence[int]] | None = None) -> dict[str, Spec]:
+    """What is known before the first node: initializers and inputs.
+
+    Raises:
+        ShapeError: ``shapes`` does not fit the inputs, or a dimension stays free.
+    """
+    specs: dict[str, Spec] = {}
+    for name, value in model.graph.initializers.items():
+        tensor = value.const_value
+        if tensor is not None:
+            content = widen(tensor.numpy()) if tensor.size <= FOLD_LIMIT else None
+            specs[name] = Spec(tensor.dtype, tuple(tensor.shape.numpy()), content)
+    inputs = {value.name or "": value for value in model.graph.inputs if value.name not in specs}
+    for name in shapes or {}:
+        if name not in inputs:
+            raise ShapeError(f"the model has no input {name!r}; its inputs are {', '.join(map(repr, inputs))}")
+    for name, value in inputs.items():
+        specs[name] = _bind(value, None if shapes is None else shapes.get(name))
+    return specs
+
+
+def walk(model: ir.Model, specs: dict[str, Spec]) -> Iterator[Typed]:
+    """Every node in order with its tensors' types; adds what it finds to ``specs``.
+
+    A node whose outputs cannot be inferred takes the types that the file states for them, where it does.
+
+    Args:
+        model: from ``load``.
+        specs: from :func:`given`.
+    """
+    for index, node in enumerate(model.graph):
+        about = facts(node, index, model.opset_imports)
+        input_names = tuple(None if value is None else value.name for value in node.inputs)
+        inputs = tuple(None if name is None else specs.get(name) for name in input_names)
+        prepared, outputs, problem = _node(model, node, index, inputs)
+        names = tuple(value.name or None for value in node.outputs)
+        specs.update({n: s for n, s in zip(names, outputs, strict=True) if n is not None and s is not None})
+        yield Typed(about, prepared, input_names, names, inputs, outputs, problem)
+
+
+def _node(
+    model: ir.Model, node: ir.Node, index: int, inputs: tuple[Spec | None, ...]
+) -> tuple[Step | None, tuple[Spec | None, ...], str]:
+    """A node's operator, its outputs' types, and what is wrong with it."""
+    prepared: Step | None = None
+    stated = tuple(_stated(value) for value in node.outputs)
+    try:
+        prepared = step(node, index, model.opset_imports)
+        for value, spec in zip(node.inputs, inputs, strict=True):
+            if value is not None and spec is None:
+                return prepared, stated, f"{prepared.facts.where()}: shape of input {value.name!r} is not known"
+        found = prepared.operator.infer(prepared.attributes, inputs)
+    except ToolchainError as error:
+        return prepared, stated, str(error)
+    except (ValueError, TypeError, IndexError, KeyError, ZeroDivisionError, OverflowError) as error:
+        where = facts(node, index, model.opset_imports).where()
+        shown = [None if spec is None else list(spec.shape) for spec in inputs]
+        return prepared, stated, f"{where}: does not take inputs of shapes {shown}: {error}; repair the model"
+    return prepared, (*found, *stated[len(found) :])[: len(node.outputs)], ""
+
+
+def _stated(value: ir.Value) -> Spec | None:
+    """What the file says of a tensor, if it says all."""
+    if value.dtype is None or value.shape is None or not all(isinstance(d, int) for d in value.shape):
+        return None
+    return Spec(value.dtype, tuple(int(d) for d in value.shape))  # type: ignore[arg-type]
+
+
+def _bind(value: ir.Value, wanted: Sequence[int] | None) -> Spec:
+    """An input with every dimension fixed."""
+    stated = None if value.shape is None else list(value.shape)
+    shown = None if stated is None else [d if isinstance(d, int) else str(d) for d in stated]
+    if value.dtype is None:
+        raise ShapeError(f"input {value.name!r} states no element type; repair the model")
+    if wanted is not None:
+        fits = stated is None or (
+            len(stated) == len(wanted)
+            and all(not isinstance(d, int) or d == w for d, w in zip(stated, wanted, strict=True))
+        )
+        if not fits or min(wanted, default=1) < 0:
+            raise ShapeError(f"input {value.name!r} has shape {shown}; received {list(wanted)}")
+        return Spec(value.dtype, tuple(int(d) for d in wanted))
+    if stated is None:
+        raise ShapeError(f"input {value.name!r} states no shape; give it (--shape)")
+    bound = [d if isinstance(d, int) else 1 if axis == 0 else None for axis, d in enumerate(stated)]
+    if None in bound:
+        raise ShapeError(f"input {value.name!r} has free dimensions {shown}; give them all (--shape)")
+    return Spec(value.dtype, tuple(int(d) for d in bound if d is not None))
