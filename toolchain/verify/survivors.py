@@ -1,0 +1,186 @@
+"""Which tensors of the model survive in the graph that the runtime runs, and in what disguise.
+
+The runtime's optimiser keeps most names, with three exceptions:
+
+- NCHWc convolutions and pools give their output a new name and call *the node* after the tensor that it replaces,
+  ``T_nchwc``. The tensor holds blocks of channels.
+- Quantized operators (QLinearConv, QGemm, ...) keep the name of the node that they stand for, perhaps with a suffix
+  ``_token_N``, and give the quantized value of its result. Where the processor has no signed kernels, int8 tensors
+  become uint8 with 128 added.
+- Channels-last operators (NhwcMaxPool, QLinearConv with ``channels_last``) hold N, H, W, C, and may use the name of
+  another tensor of the model.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from toolchain.ops.operator import Spec
+
+Array = NDArray[Any]
+Layout = Literal["plain", "blocked", "channels last"]
+
+BLOCKED_DOMAIN = "com.microsoft.nchwc"
+_BLOCKED_SUFFIX = "_nchwc"
+_COPY_SUFFIX = re.compile(r"_token_\d+$")
+_FUSED_BEFORE_QUANTIZING = frozenset({"Relu", "Clip", "LeakyRelu", "Sigmoid", "HardSigmoid", "Tanh", "HardSwish"})
+_QUANTIZED = frozenset(
+    {
+        "Add",
+        "AveragePool",
+        "Concat",
+        "Conv",
+        "Flatten",
+        "Gemm",
+        "GlobalAveragePool",
+        "LeakyRelu",
+        "MatMul",
+        "MaxPool",
+        "Mul",
+        "QuantizeLinear",
+        "Reshape",
+        "Sigmoid",
+        "Softmax",
+        "Squeeze",
+        "Transpose",
+        "Unsqueeze",
+        "Where",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Survivor:
+    """A tensor of the graph that runs, and the tensor of the model that it is.
+
+    Attributes:
+        running: its name in the graph that runs.
+        model: its name in the model.
+        layout: how its elements are ordered.
+        quantized: it holds the quantized value, perhaps with 128 added.
+    """
+
+    running: str
+    model: str
+    layout: Layout = "plain"
+    quantized: bool = False
+
+
+def survivors(running: onnx.ModelProto, model: ir.Model) -> tuple[Survivor, ...]:
+    """Match the tensors of the graph that runs with the model's."""
+    known = _Known(
+        produced=frozenset(value.name for node in model.graph for value in node.outputs if value.name),
+        outputs=frozenset(value.name for value in model.graph.outputs if value.name),
+        nodes={node.name: node for node in model.graph if node.name},
+    )
+    states: dict[str, _State] = {}
+    found: dict[str, Survivor] = {}
+    for node in running.graph.node:
+        state = _follow(node, states, known)
+        states.update(dict.fromkeys(node.output, state))
+        for survivor in _of_node(node, state, known):
+            found.setdefault(survivor.model, survivor)
+    return tuple(found.values())
+
+
+@dataclass(frozen=True)
+class _Known:
+    """Names of the model: tensors made by nodes, graph outputs, and nodes by name."""
+
+    produced: frozenset[str]
+    outputs: frozenset[str]
+    nodes: Mapping[str, ir.Node]
+
+
+@dataclass(frozen=True)
+class _State:
+    """How a running tensor is laid out, and whether it holds quantized values."""
+
+    layout: Layout = "plain"
+    quantized: bool = False
+
+
+def _follow(node: onnx.NodeProto, states: Mapping[str, _State], known: _Known) -> _State:
+    """The state of a running node's outputs from that of its inputs."""
+    before = [states[name] for name in node.input if name in states]
+    quantized = node.op_type in ("QuantizeLinear", "DynamicQuantizeLinear") or (
+        node.op_type not in ("DequantizeLinear", "DynamicQuantizeMatMul")
+        and (node.op_type.startswith("Q") or any(state.quantized for state in before))
+    )
+    last = node.op_type.startswith("Nhwc") or any(a.name == "channels_last" and a.i for a in node.attribute)
+    last = last or any(state.layout == "channels last" for state in before)
+    if node.op_type == "Transpose" and node.name not in known.nodes:
+        order = next((tuple(a.ints) for a in node.attribute if a.name == "perm"), ())
+        # The runtime's own transposes move the channels behind the spatial axes, or back.
+        last = order == (0, *range(2, len(order)), 1)
+    return _State("channels last" if last else "plain", quantized)
+
+
+def _of_node(node: onnx.NodeProto, state: _State, known: _Known) -> Iterator[Survivor]:
+    """What one running node shows."""
+    if node.domain == BLOCKED_DOMAIN and not node.op_type.startswith("Reorder"):
+        original = node.name.removesuffix(_BLOCKED_SUFFIX)
+        if original in known.produced:
+            yield Survivor(node.output[0], original, "blocked")
+        return
+    twin = known.nodes.get(_COPY_SUFFIX.sub("", node.name))
+    quantized = _quantized(twin) if twin is not None and state.quantized else None
+    for name in node.output:
+        # Under such a name the runtime may hold something else than the model does.
+        reused = quantized not in (None, name)
+        if name in known.produced and (name in known.outputs or not reused):
+            yield Survivor(name, name, "plain" if name in known.outputs else state.layout, state.quantized)
+    if quantized is not None and quantized not in node.output:
+        yield Survivor(node.output[0], quantized, state.layout, quantized=True)
+
+
+def _quantized(node: ir.Node) -> str | None:
+    """The tensor in which a node's result is quantized, if it goes nowhere else."""
+    if node.op_type not in _QUANTIZED or len(node.outputs) != 1:
+        return None
+    if node.op_type == "QuantizeLinear":
+        return node.outputs[0].name
+    value = node.outputs[0]
+    while True:
+        readers = [user for user, _ in value.uses()]
+        if len(readers) != 1:
+            return None
+        reader = readers[0]
+        if reader.op_type == "QuantizeLinear":
+            return reader.outputs[0].name
+        if reader.op_type not in _FUSED_BEFORE_QUANTIZING:
+            return None
+        value = reader.outputs[0]
+
+
+def restored(survivor: Survivor, array: Array, spec: Spec, block: int) -> Array:
+    """The array in the layout and type of the model.
+
+    Args:
+        survivor: what it is.
+        array: as the runtime gave it.
+        spec: type and shape that the model means (its batch may differ).
+        block: channels in a block of the channel-blocked layout.
+    """
+    if survivor.layout == "blocked":
+        array = unblock(array, block)[:, : spec.shape[1]]
+    elif survivor.layout == "channels last":
+        array = np.moveaxis(array, -1, 1)
+    if survivor.quantized and array.dtype == np.uint8 and spec.dtype == ir.DataType.INT8:
+        array = (array.astype(np.int16) - 128).astype(np.int8)
+    return array
+
+
+def unblock(array: Array, block: int) -> Array:
+    """[N, C, spatial...] stored as [N, C / block, spatial..., block], to the order that its shape says."""
+    n, c, *spatial = array.shape
+    stored = array.reshape(n, c // block, *spatial, block)
+    return np.moveaxis(stored, -1, 2).reshape(array.shape)

@@ -1,0 +1,201 @@
+"""The verb: run the backend, judge every region on its own inputs, sum up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from toolchain.data import Samples, batch_of, samples
+from toolchain.errors import ToolchainError, UnknownNameError, UsageError
+from toolchain.load import load
+from toolchain.ops.bounds import FLOAT32_ROUNDOFF
+from toolchain.progress import Progress, silent
+from toolchain.reference import Reference
+from toolchain.session import OPTIMIZATION, SessionOptions
+from toolchain.verify.judge import exact
+from toolchain.verify.observe import Observation, OnnxRuntimeBackend
+from toolchain.verify.parting import parting
+from toolchain.verify.regions import cut, uncovered
+from toolchain.verify.tally import Tally
+from toolchain.verify.verdict import EndToEnd, RegionVerdict, Verification
+
+Array = NDArray[Any]
+
+BACKENDS = {"ort-cpu": "cpu", "ort-cuda": "cuda", "ort-tensorrt": "tensorrt"}
+BATCH = 16
+TF32_ROUNDOFF = 2.0**-11
+FLOAT16_ROUNDOFF = 2.0**-11
+BFLOAT16_ROUNDOFF = 2.0**-8
+
+
+def verify(
+    model: ir.Model | Path | str,
+    other: ir.Model | Path | str | None = None,
+    *,
+    backend: str = "ort-cpu",
+    data: str | None = None,
+    synthetic: int | None = None,
+    seed: int = 0,
+    optimization: str = "all",
+    threads: int | None = 1,
+    provider_options: Mapping[str, str] | None = None,
+    exact_int8: bool = False,
+    end_to_end: bool = True,
+    progress: Progress | None = None,
+) -> Verification:
+    """Judge a backend on a model, node by node.
+
+    Args:
+        model: what the nodes should mean.
+        other: what the backend runs, if not ``model`` itself: the same network from elsewhere, matched by tensor names.
+        backend: a key of :data:`BACKENDS`.
+        data: samples, ``NAME:SPLIT[:COUNT]``, a folder of images or an ``.npz``.
+        synthetic: this many random samples instead.
+        seed: of the random samples.
+        optimization: how far the runtime may optimise its graph: off, basic, extended or all.
+        threads: threads inside an operator.
+        provider_options: passed to the provider; ``use_tf32=0`` switches TF32 off on CUDA.
+        exact_int8: have the runtime use kernels whose 16-bit sums cannot saturate (x86 without VNNI).
+        end_to_end: also run the whole model in the interpreter and compare answers.
+        progress: called as samples are done.
+
+    Raises:
+        ToolchainError: the model, the data or the backend cannot be used.
+    """
+    options = _options(backend, optimization, threads, provider_options or {}, exact_int8)
+    meant = _loaded(model)
+    reference = Reference(meant)
+    given = samples(meant, data, synthetic=synthetic, seed=seed)
+    roundoff = unit_roundoff(meant, options)
+    run = meant if other is None else _loaded(other)
+    try:
+        backend_run = OnnxRuntimeBackend(run, options, shapes_of=meant)
+        found = _judge(reference, backend_run, given, roundoff, end_to_end, progress or silent)
+    except ToolchainError as error:
+        parted = parting(reference, run, str(error)) if run is not meant else None
+        if parted is None:
+            raise
+        found = Findings((parted,), (), undisturbed=True, end_to_end=None)
+    return Verification(
+        model=str(model) if isinstance(model, Path | str) else (meant.graph.name or "model"),
+        backend=f"{backend}, optimization {optimization}",
+        data=given.name,
+        samples=len(given),
+        roundoff=roundoff,
+        regions=found.regions,
+        unobserved=uncovered(reference.steps, found.regions),
+        running=found.running,
+        undisturbed=found.undisturbed,
+        end_to_end=found.end_to_end,
+    )
+
+
+def _options(
+    backend: str, optimization: str, threads: int | None, provider_options: Mapping[str, str], exact_int8: bool
+) -> SessionOptions:
+    """How the backend runs, once the names are known to be right."""
+    if backend not in BACKENDS:
+        raise UnknownNameError("backend", backend, BACKENDS)
+    if optimization not in OPTIMIZATION:
+        raise UnknownNameError("optimization level", optimization, OPTIMIZATION)
+    return SessionOptions(
+        provider=BACKENDS[backend],
+        threads=threads,
+        optimization=optimization,
+        exact_int8=exact_int8,
+        provider_options=tuple(provider_options.items()),
+    )
+
+
+def _loaded(model: ir.Model | Path | str) -> ir.Model:
+    return load(model) if isinstance(model, Path | str) else model
+
+
+def unit_roundoff(model: ir.Model, options: SessionOptions) -> float:
+    """Of the arithmetic that the provider uses for the model's floating-point type.
+
+    CUDA and TensorRT round the factors of float32 products to TF32 unless told not to.
+    """
+    types = {value.dtype for value in model.graph.inputs} | {value.dtype for value in model.graph.outputs}
+    if ir.DataType.BFLOAT16 in types:
+        return BFLOAT16_ROUNDOFF
+    if ir.DataType.FLOAT16 in types:
+        return FLOAT16_ROUNDOFF
+    tf32 = dict(options.provider_options).get("use_tf32", "1") != "0"
+    return TF32_ROUNDOFF if options.provider in ("cuda", "tensorrt") and tf32 else FLOAT32_ROUNDOFF
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What one run over all samples found; fields as in :class:`Verification`."""
+
+    regions: tuple[RegionVerdict, ...]
+    running: tuple[str, ...]
+    undisturbed: bool
+    end_to_end: EndToEnd | None
+
+
+def _judge(
+    reference: Reference,
+    backend: OnnxRuntimeBackend,
+    given: Samples,
+    roundoff: float,
+    end_to_end: bool,
+    progress: Progress,
+) -> Findings:
+    """All samples through all regions."""
+    shown = {w.model for w in backend.watched} | {value.name or "" for value in reference.inputs}
+    tallies = [Tally(region) for region in cut(reference.steps, reference.constants, shown)]
+    undisturbed, agree, error, done = True, 0, 0.0, 0
+    fixed = batch_of(reference.model)
+    if fixed and len(given) % fixed:
+        raise UsageError(f"the model takes {fixed} samples at a time; {len(given)} cannot be split so; give a multiple")
+    for count, feeds in given.batches(fixed or BATCH):
+        observation = backend.observe(feeds)
+        undisturbed &= observation.same
+        for tally in tallies:
+            _compare(tally, reference, feeds, observation, done, roundoff)
+        if end_to_end:
+            top, worst = _answers(reference, reference.run(feeds), observation)
+            agree, error = agree + top, max(error, worst)
+        done += count
+        progress(done, len(given), "samples judged")
+    whole = EndToEnd(done, agree, error) if end_to_end else None
+    return Findings(tuple(tally.verdict() for tally in tallies), backend.nodes, undisturbed, whole)
+
+
+def _compare(
+    tally: Tally,
+    reference: Reference,
+    feeds: Mapping[str, Array],
+    observation: Observation,
+    start: int,
+    roundoff: float,
+) -> None:
+    """One region on one batch."""
+    if tally.broken:
+        return
+    tensors = {**feeds, **observation.tensors}
+    try:
+        value, bound = exact(tally.region, reference.constants, tensors, roundoff)
+    except ToolchainError as error:
+        tally.fail(str(error))
+        return
+    tally.add(start, tensors[tally.region.tensor], value, bound)
+
+
+def _answers(reference: Reference, whole: Mapping[str, Array], observation: Observation) -> tuple[int, float]:
+    """Samples with the same top-1 answer, and the largest difference, over the first output."""
+    name = reference.outputs[0]
+    expected, received = whole[name], observation.tensors[name].astype(np.float64)
+    if expected.shape != received.shape or not expected.ndim:
+        return 0, float("inf")
+    rows = (len(expected), -1)
+    top = expected.reshape(rows).argmax(1) == received.reshape(rows).argmax(1)
+    return int(top.sum()), float(np.abs(expected - received).max(initial=0.0))
