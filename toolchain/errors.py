@@ -21,8 +21,9 @@ the remedy, in one line. The command line converts in one place (``cli/main.py``
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
+
+from models.errors import exists, unknown
 
 
 class ToolchainError(Exception):
@@ -47,17 +48,14 @@ class UnknownNameError(UsageError):
     """A name that is not in a closed list."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        choices = sorted(known)
-        near = difflib.get_close_matches(name, choices, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(choices)}"
-        super().__init__(f"unknown {kind} {name!r}; {hint}")
+        super().__init__(unknown(kind, name, known))
 
 
 class OutputExistsError(UsageError):
     """Would overwrite a file."""
 
     def __init__(self, path: object) -> None:
-        super().__init__(f"{path} exists; give another name, or --force to overwrite it")
+        super().__init__(exists(path))
 
 
 class ShapeError(UsageError):

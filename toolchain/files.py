@@ -9,6 +9,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from models import files
+from models.errors import DataFileError
 from toolchain.errors import FileError, OutputExistsError, UsageError
 
 
@@ -34,24 +36,11 @@ def replacing(path: Path, *, force: bool = False) -> Iterator[Path]:
         FileError: it cannot be written (no folder, no right, disk full).
     """
     check_output(path, force=force)
-    temporary: Path | None = None
     try:
-        handle, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}.", suffix=".part")
-        os.close(handle)
-        temporary = Path(name)
-        yield temporary
-        _sync(temporary)
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(path)
-    except OSError as error:
-        raise FileError(
-            f"cannot write {path}: {error.strerror or error}; free space or choose another folder"
-        ) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        with files.replacing(path) as temporary:
+            yield temporary
+    except DataFileError as error:
+        raise FileError(str(error)) from error
 
 
 def check_folder(path: Path, *, force: bool, mark: str) -> None:
@@ -123,9 +112,3 @@ def write_bytes(path: Path, content: bytes, *, force: bool = False) -> None:
     """
     with replacing(path, force=force) as temporary:
         temporary.write_bytes(content)
-
-
-def _sync(path: Path) -> None:
-    """Make a full disk an error here, not after the rename."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
