@@ -7,6 +7,7 @@ export OMP_NUM_THREADS ?= 1
 .PHONY: demo test test-all check bench docs clean
 
 demo: $(VENV)/.ready
+	mkdir -p $(OUT)
 	$(BIN)/onnx-edge run models/lenet5.toml -o $(OUT)/demo --force
 
 test: $(VENV)/.ready
