@@ -1,8 +1,11 @@
-"""``python -m benchmarks [NET ...]``: the latency case."""
+"""``python -m benchmarks [NET ...]``: the latency case, and without a network the interpreter's speed too."""
 
 import sys
 
-from benchmarks.latency import RESULTS, main
+from benchmarks import interpreter, latency
 
-main(sys.argv[1:])
-sys.stdout.write((RESULTS / "latency.md").read_text(encoding="utf-8"))
+latency.main(sys.argv[1:])
+sys.stdout.write((latency.RESULTS / "latency.md").read_text(encoding="utf-8"))
+if not sys.argv[1:]:
+    interpreter.main()
+    sys.stdout.write((interpreter.RESULTS / "interpreter.md").read_text(encoding="utf-8"))

@@ -5,14 +5,11 @@ from __future__ import annotations
 import platform
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from models import zoo
 from models.files import replacing
 from models.hyperparameters import defaults
-
-if TYPE_CHECKING:
-    from models.training import TrainResult
+from models.training_result import TrainResult
 
 LICENCES = {
     "mnist": "Apache-2.0 (weights); trained on MNIST (Y. LeCun, C. Cortes, C. Burges), CC BY-SA 3.0",

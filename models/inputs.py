@@ -7,6 +7,7 @@ every user of that file (``predict``, ``evaluate``, a device) reads it from ther
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -48,6 +49,8 @@ class ImageInput:
             raise ValueError(f"content {self.content} does not fit into size {self.size}")
         if min(self.content) < 1 or not all(s > 0 for s in self.std):
             raise ValueError("content and std must be positive")
+        if not all(map(math.isfinite, (*self.mean, *self.std))):
+            raise ValueError(f"mean {list(self.mean)} and std {list(self.std)} must be finite numbers")
 
     @property
     def channels(self) -> int:

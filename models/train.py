@@ -14,7 +14,8 @@ from pathlib import Path
 from models import zoo
 from models.errors import ModelsError
 from models.hyperparameters import OPTIMIZERS, SCHEDULES, SELECTIONS
-from models.training import TrainResult, train
+from models.training import train
+from models.training_result import TrainResult
 
 __all__ = ["TrainResult", "main", "parser", "train"]
 

@@ -21,61 +21,17 @@ import torch
 from numpy.typing import NDArray
 
 from models import augment, batchnorm, card, processes, progress, training_data, training_state, zoo
-from models.errors import OutputExistsError, UsageError
+from models.errors import DataFileError, OutputExistsError, UsageError
 from models.files import replacing
 from models.hyperparameters import Hyperparameters, changed
 from models.processes import Processes
 from models.training_data import TrainingData
-from models.training_state import Epoch, TrainingState
+from models.training_result import Epoch, TrainResult
+from models.training_state import TrainingState
 from models.zoo import Network
 
 CHECKPOINT_SECONDS = 60.0
 EVALUATION_BATCH = 500
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """What a training run gave.
-
-    Attributes:
-        network: its name.
-        data: name of the data set.
-        hyperparameters: of the run.
-        seed: of the run.
-        weights: the file written; its card lies beside it, with the suffix ``.md``.
-        sha256: of that file.
-        parameters: of the network as saved.
-        train_count: training pictures.
-        validation_accuracy: of the saved weights, share.
-        validation_count: pictures.
-        test_accuracy: of the saved weights, share; ``None`` where the data has no test pictures.
-        test_count: pictures.
-        epoch: whose weights were saved.
-        seconds: of training, over all starts of the run.
-        processes: number of them.
-        threads: of each process.
-        device: kind of device.
-        history: every epoch.
-    """
-
-    network: str
-    data: str
-    hyperparameters: Hyperparameters
-    seed: int
-    weights: Path
-    sha256: str
-    parameters: int
-    train_count: int
-    validation_accuracy: float
-    validation_count: int
-    test_accuracy: float | None
-    test_count: int
-    epoch: int
-    seconds: float
-    processes: int
-    threads: int
-    device: str
-    history: tuple[Epoch, ...]
 
 
 def train(
@@ -306,7 +262,7 @@ def _save(run: Run, state: TrainingState, out: Path) -> TrainResult:
         module = batchnorm.fold(module).to(run.processes.device)
         tensors = {key: value.cpu().contiguous() for key, value in module.state_dict().items()}
         with replacing(out) as temporary:
-            safetensors.torch.save_file(tensors, temporary)
+            temporary.write_bytes(safetensors.torch.save(tensors))
         results[0] = _judge(run, state, module, out)
         card.write(results[0], out.with_suffix(".md"))
         run.checkpoint.unlink(missing_ok=True)
@@ -351,7 +307,7 @@ def _check_output(out: Path, *, resume: bool, force: bool) -> None:
     if out.suffix != ".safetensors":
         raise UsageError(f"weights go to a .safetensors file, received {out}")
     if not out.absolute().parent.is_dir():
-        raise UsageError(f"cannot write {out}: its folder does not exist; create it first")
+        raise DataFileError(f"cannot write {out}: its folder does not exist; create it first")
     if out.exists() and not force:
         raise OutputExistsError(out)
     checkpoint = _checkpoint_path(out)

@@ -19,28 +19,10 @@ from torch.optim.swa_utils import AveragedModel
 from models.errors import DataFileError, UsageError
 from models.files import replacing
 from models.hyperparameters import Hyperparameters
+from models.training_result import Epoch
 
 FORMAT_VERSION = 1
 METADATA_KEY = "onnx-edge.training"
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What one epoch gave.
-
-    Attributes:
-        number: from 1.
-        samples: training pictures seen, over all processes.
-        loss: mean over them.
-        accuracy: of the network in training on the augmented pictures, share.
-        validation_accuracy: of the averaged network on the validation pictures, share.
-    """
-
-    number: int
-    samples: int
-    loss: float
-    accuracy: float
-    validation_accuracy: float
 
 
 @dataclass
@@ -127,7 +109,7 @@ def save(state: TrainingState, path: Path, run: dict[str, Any]) -> None:
     }
     copies = {key: value.detach().cpu().clone().contiguous() for key, value in tensors.items()}
     with replacing(path) as temporary:
-        safetensors.torch.save_file(copies, temporary, metadata={METADATA_KEY: json.dumps(facts)})
+        temporary.write_bytes(safetensors.torch.save(copies, metadata={METADATA_KEY: json.dumps(facts)}))
 
 
 def load(state: TrainingState, path: Path, run: dict[str, Any]) -> None:

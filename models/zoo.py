@@ -274,6 +274,10 @@ def _read_state(path: Path, trust_pickle: bool) -> dict[str, torch.Tensor]:
     return state
 
 
+def _broken(tensor: torch.Tensor) -> bool:
+    return tensor.is_floating_point() and not bool(tensor.isfinite().all())
+
+
 def _check_state(name: str, path: Path, state: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
     problems = [
         f"{key} is missing" if key not in state else f"{key} is not of this network"
@@ -284,6 +288,7 @@ def _check_state(name: str, path: Path, state: dict[str, torch.Tensor], expected
         for key, tensor in expected.items()
         if key in state and state[key].shape != tensor.shape
     ]
+    problems += [f"{key} holds values that are not finite" for key, tensor in state.items() if _broken(tensor)]
     if problems:
         more = f" and {len(problems) - 1} more" if len(problems) > 1 else ""
         raise DataFileError(f"{path} holds no weights of {name}: {problems[0]}{more}; give the right file")

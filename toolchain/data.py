@@ -270,6 +270,8 @@ def _check_array(value: ir.Value, array: Array, path: Path) -> None:
         )
     if value.dtype is not None and array.dtype != value.dtype.numpy():
         raise ShapeError(f"{path}: array {value.name!r} is {array.dtype}, expected {value.dtype.numpy()}; convert it")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise FileError(f"{path}: array {value.name!r} holds NaN or infinity, which judges nothing; repair the data")
 
 
 def _synthetic(model: ir.Model, count: int, seed: int) -> Samples:

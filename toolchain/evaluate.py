@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from toolchain import data as data_module
 from toolchain.data import Samples
-from toolchain.errors import ShapeError, UsageError
+from toolchain.errors import FileError, ShapeError, UsageError
 from toolchain.load import load
 from toolchain.progress import Progress, silent
 from toolchain.session import Session, SessionOptions
@@ -171,6 +171,7 @@ def score(
     Raises:
         UsageError: the session refuses the samples.
         ShapeError: the output is no [N, classes].
+        FileError: a score is NaN or infinite.
     """
     session = Session(model, SessionOptions(provider=provider, threads=threads))
     output = session.outputs[0]
@@ -308,10 +309,20 @@ def _collect(
                 f"the model's first output has shape {list(output.shape)}, expected scores "
                 f"[{rows}, classes]; only classifiers can be evaluated"
             )
-        parts.append(output.reshape(rows, -1)[:valid].astype(np.float64))
+        parts.append(_finite(output.reshape(rows, -1)[:valid].astype(np.float64), samples.name))
         done += valid
         progress(done, len(samples), "evaluate")
     return np.concatenate(parts)
+
+
+def _finite(scores: Array, name: str) -> Array:
+    """Refuse scores that no answer follows from; minus infinity is the logarithm of a probability of 0."""
+    broken = np.isnan(scores) | np.isposinf(scores)
+    if broken.any():
+        raise FileError(
+            f"on {name} {int(broken.sum())} of {scores.size} scores are NaN or infinite; check weights and data"
+        )
+    return scores
 
 
 def _evaluate_weights(

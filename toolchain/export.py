@@ -1,12 +1,8 @@
-"""PyTorch to ONNX: trace, tidy, check, judge, and only then write.
-
-The one file of the toolchain that imports PyTorch.
-"""
+"""PyTorch to ONNX: trace, tidy, check, judge, and only then write."""
 
 from __future__ import annotations
 
 import contextlib
-import copy
 import hashlib
 import json
 import logging
@@ -22,15 +18,15 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from models.inputs import ImageInput
-from toolchain.data import INPUT_KEY, LABELS_KEY
+from toolchain.data import INPUT_KEY, LABELS_KEY, Samples
 from toolchain.errors import GateFailedError, UnsupportedError, UsageError
 from toolchain.exported import AGREEMENT, Agreement, Exported
 from toolchain.files import check_output, write_bytes
 from toolchain.fuse import LocalResponse
 from toolchain.load import read
+from toolchain.module import agreements, cause
 from toolchain.progress import Progress, silent
-from toolchain.reference import Reference
-from toolchain.session import one_line, serialized
+from toolchain.session import serialized
 from toolchain.tidy import tidy
 
 if TYPE_CHECKING:
@@ -211,7 +207,7 @@ def _trace(module: torch.nn.Module, network: Network, batch: int | str, opset: i
             )
         except Exception as error:
             raise UnsupportedError(
-                f"PyTorch cannot export {network.name} for input {list(example.shape)}: {_cause(error)}; "
+                f"PyTorch cannot export {network.name} for input {list(example.shape)}: {cause(error)}; "
                 "repair the module's forward, or give another batch"
             ) from error
     if program is None:
@@ -231,13 +227,6 @@ def _normalizations(module: torch.nn.Module) -> dict[str, LocalResponse]:
         for name, part in module.named_modules()
         if isinstance(part, nn.LocalResponseNorm) and part.size % 2
     }
-
-
-def _cause(error: BaseException) -> str:
-    """The innermost cause: the exporter wraps it in pages of advice."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return one_line(error, 200)
 
 
 def _min_ir_version(opset: int) -> int:
@@ -287,50 +276,15 @@ def _pictures(network: Network, count: int) -> Array:
 
 
 def _compare(module: torch.nn.Module, network: Network, model: ir.Model, batch: int | str) -> Agreement:
-    """The interpreter on the exported graph against the module in float64.
-
-    Both compute the same sums in double precision; what remains are constants that the graph holds as float32
-    (an epsilon, a factor), which are no worse than the rounding of float32 that the module itself suffers.
-    """
-    import torch
-
+    """The interpreter on the exported graph against the module in float64."""
     count = batch if isinstance(batch, int) and batch > SAMPLES else SAMPLES
-    inputs = _pictures(network, count)
+    pictures = _pictures(network, count)
     size = batch if isinstance(batch, int) else count
-    inputs = inputs[: len(inputs) // size * size]
-    reference, double = Reference(model), copy.deepcopy(module).double()
-    difference = rounding = 0.0
-    for start in range(0, len(inputs), size):
-        feed = inputs[start : start + size]
-        with torch.no_grad():
-            single = module(torch.from_numpy(feed)).double().numpy()
-            exact = _in_double(double, network, feed)
-        meant = reference.run({network.input.name: feed})[OUTPUT]
-        if meant.shape != exact.shape:
-            raise GateFailedError(
-                f"export of {network.name}: the graph's output has shape {list(meant.shape)}, PyTorch's "
-                f"{list(exact.shape)}; no file was written"
-            )
-        difference = max(difference, float(np.abs(meant - exact).max(initial=0.0)))
-        rounding = max(rounding, float(np.abs(single - exact).max(initial=0.0)))
-    return Agreement(len(inputs), difference, rounding, AGREEMENT * rounding)
-
-
-def _in_double(double: torch.nn.Module, network: Network, feed: Array) -> Array:
-    import torch
-
-    usual = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    try:
-        scores: Array = double(torch.from_numpy(feed).double()).numpy()
-    except RuntimeError as error:
-        raise UnsupportedError(
-            f"{network.name} does not run in float64, in which the export is compared: {_cause(error)}; "
-            "let its forward follow the type of its input"
-        ) from error
-    finally:
-        torch.set_default_dtype(usual)
-    return scores
+    given = Samples("pictures", {network.input.name: pictures[: count // size * size]}, None)
+    (found,) = agreements(module, model, given, network.name)
+    if found.problem:
+        raise GateFailedError(f"export of {network.name}: {found.describe()}; no file was written")
+    return Agreement(found.samples, found.difference, found.float32_error, AGREEMENT * found.float32_error)
 
 
 def _agreed(agreement: Agreement, network: Network, model: ir.Model) -> Agreement:

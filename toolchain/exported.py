@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -31,7 +32,7 @@ class Agreement:
     @property
     def ok(self) -> bool:
         """The graph means what the module means."""
-        return bool(self.difference <= self.limit)
+        return math.isfinite(self.limit) and self.difference <= self.limit
 
 
 @dataclass(frozen=True)

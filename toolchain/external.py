@@ -35,13 +35,12 @@ def absorb(tensors: Iterable[onnx.TensorProto], folder: Path | None, name: str) 
         offset, length = _number(facts, "offset", 0, where), _number(facts, "length", size, where)
         if length != size:
             raise FileError(f"{where} has {length} bytes, expected {size}; export the model again")
+        present = max(0, path.stat().st_size - offset)
+        if present < size:  # before a buffer of that size is asked for
+            raise FileError(f"{where}: {path} ends after {present} of its {size} bytes; it is cut off: copy it again")
         with path.open("rb") as file:
             file.seek(offset)
             content = file.read(size)
-        if len(content) != size:
-            raise FileError(
-                f"{where}: {path} ends after {len(content)} of its {size} bytes; it is cut off: copy it again"
-            )
         del tensor.external_data[:]
         tensor.data_location = onnx.TensorProto.DEFAULT
         tensor.raw_data = content

@@ -11,6 +11,8 @@ import onnx_ir as ir
 from toolchain.errors import FileError, UnsafeError
 from toolchain.external import absorb
 from toolchain.guard import MAX_BYTES, guard
+from toolchain.shapes import check_sizes
+from toolchain.text import check_text
 
 
 def load(path: Path | str) -> ir.Model:
@@ -56,17 +58,29 @@ def read(content: bytes, name: str, folder: Path | None = None) -> ir.Model:
         UnsafeError: refused before reading on.
     """
     proto = parse(content, name)
-    absorb(guard(proto, name), folder, name)
+    external = guard(proto, name)
+    check_text(proto, name)
+    absorb(external, folder, name)
     try:
         onnx.checker.check_model(proto, full_check=False)
         # The inliner of onnx-ir takes seconds where this one takes milliseconds.
         flat = onnx.inliner.inline_local_functions(proto) if proto.functions else proto
+        _free_dimensions(flat)
         model = ir.from_proto(flat)
     except (onnx.checker.ValidationError, ValueError, TypeError, KeyError, RuntimeError) as error:
         raise FileError(
             f"{name} is no valid ONNX model: {' '.join(str(error).split())[:300]}; export it again"
         ) from error
+    check_sizes(model, name)
     return model
+
+
+def _free_dimensions(proto: onnx.ModelProto) -> None:
+    """Some exporters write a free dimension as -1, which the specification does not know; runtimes take it so."""
+    for value in (*proto.graph.input, *proto.graph.output, *proto.graph.value_info):
+        for dimension in value.type.tensor_type.shape.dim:
+            if dimension.HasField("dim_value") and dimension.dim_value < 0:
+                dimension.ClearField("dim_value")
 
 
 def parse(content: bytes, name: str) -> onnx.ModelProto:

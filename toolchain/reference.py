@@ -112,7 +112,7 @@ def evaluate(step: Step, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
         return step.operator.evaluate(step.attributes, inputs)
     except ToolchainError:
         raise
-    except (ValueError, TypeError, IndexError, ZeroDivisionError) as error:
+    except (ValueError, TypeError, IndexError, ZeroDivisionError, OverflowError, MemoryError) as error:
         shapes = [None if a is None else list(a.shape) for a in inputs]
         raise UnsupportedError(
             f"{step.facts.where()}: cannot be evaluated on inputs of shapes {shapes}: {error}; "

@@ -61,12 +61,14 @@ def onnxruntime() -> Any:
     """The onnxruntime module.
 
     Raises:
-        MissingError: it is not installed.
+        MissingError: it is not installed, or lacks a library.
     """
     if find_spec("onnxruntime") is None:
         raise MissingError("onnxruntime is not installed; install onnx-edge[cpu] or onnx-edge[gpu]")
-    import onnxruntime as ort
-
+    try:
+        import onnxruntime as ort
+    except ImportError as error:
+        raise MissingError(f"onnxruntime cannot start: {one_line(error)}; install onnx-edge[cpu] again") from error
     return ort
 
 

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from toolchain.errors import ShapeError, ToolchainError, UnsupportedError
+from toolchain.errors import ShapeError, ToolchainError, UnsafeError, UnsupportedError
 from toolchain.nodes import Step, facts, step
 from toolchain.ops.operator import NodeFacts, Spec, widen
 from toolchain.ops.shaping import FOLD_LIMIT
 
 Shape = tuple[int, ...]
+
+MAX_TENSOR_BYTES = 1 << 30
+"""Of one tensor for one batch; the largest of VGG16 has 13 million."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,36 @@ def given(model: ir.Model, shapes: Mapping[str, Sequence[int]] | None = None) ->
     for name, value in inputs.items():
         specs[name] = _bind(value, None if shapes is None else shapes.get(name))
     return specs
+
+
+def check_sizes(model: ir.Model, name: str) -> None:
+    """Refuse a model with a tensor that a small file makes enormous, as far as shapes follow from the file.
+
+    A shape that depends on free dimensions other than the batch is only known when data is given.
+
+    Args:
+        model: a whole model, its local functions inlined.
+        name: how messages call it.
+
+    Raises:
+        UnsafeError: a node's output takes more than :data:`MAX_TENSOR_BYTES`.
+    """
+    try:
+        specs = given(model)
+    except ShapeError:
+        return
+    for typed in walk(model, specs):
+        for tensor, spec in zip(typed.names, typed.outputs, strict=True):
+            if spec is not None and spec.size * _bits(spec) > 8 * MAX_TENSOR_BYTES:
+                raise UnsafeError(
+                    f"{name}: {typed.facts.where()}: output {tensor!r} of shape {list(spec.shape)} takes more than "
+                    f"{MAX_TENSOR_BYTES} bytes; no network of this kind has such a tensor"
+                )
+
+
+def _bits(spec: Spec) -> int:
+    """Of an element; a string's is the least that it takes."""
+    return 8 if spec.dtype in (ir.DataType.STRING, ir.DataType.UNDEFINED) else spec.dtype.bitwidth
 
 
 def walk(model: ir.Model, specs: dict[str, Spec]) -> Iterator[Typed]:

@@ -85,6 +85,26 @@ def test_every_error_is_one_line_and_its_code(
     assert "Traceback" not in shown.err
 
 
+def test_an_interrupt_that_a_library_turned_into_another_error_is_an_interrupt(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def body() -> None:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as error:
+            raise errors.MissingError("cannot start") from error
+
+    install(monkeypatch, body)
+    assert main(["inspect"]) == 130
+    assert "interrupted" in capsys.readouterr().err
+
+
+def test_too_little_memory_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    install(monkeypatch, raising(MemoryError("9 TiB")))
+    assert main(["inspect"]) == 5
+    assert "not enough memory: 9 TiB" in capsys.readouterr().err
+
+
 def every(kind: type[BaseException]) -> set[type[BaseException]]:
     return {kind}.union(*(every(child) for child in kind.__subclasses__()))
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.house import generated_operators, generated_verbs, generated_world
+from tests.house import generated_disagreements, generated_operators, generated_verbs, generated_world
 from tests.house.sources import ROOT
 
 PART = re.compile(r"(<!-- generated: ([a-z-]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
@@ -21,6 +21,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "reference": generated_verbs.reference,
     "errors": generated_verbs.errors,
     "operators": generated_operators.table,
+    "disagreements": generated_disagreements.table,
     "networks": generated_world.networks,
     "accuracy": generated_world.accuracy,
     "retraining": generated_world.retraining,

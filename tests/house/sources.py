@@ -28,13 +28,21 @@ class Source:
         return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
     def imports(self, *, top_level_only: bool = False) -> Iterator[str]:
-        nodes = self.tree.body if top_level_only else ast.walk(self.tree)
+        nodes = _at_import(self.tree.body) if top_level_only else ast.walk(self.tree)
         for node in nodes:
             if isinstance(node, ast.Import):
                 yield from (alias.name for alias in node.names)
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 yield node.module
                 yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _at_import(body: list[ast.stmt]) -> Iterator[ast.AST]:
+    """Statements of a module that are no function's: also those for type checkers alone."""
+    for node in body:
+        yield node
+        if isinstance(node, ast.If):
+            yield from _at_import([*node.body, *node.orelse])
 
 
 @cache

@@ -326,7 +326,7 @@ def test_data_of_other_classes_is_refused(tmp_path: Path, data: str) -> None:
 
 
 def test_a_place_that_cannot_be_written_shows_at_once(tmp_path: Path, data: str) -> None:
-    with pytest.raises(UsageError, match="folder does not exist"):
+    with pytest.raises(DataFileError, match="folder does not exist"):
         training.train(tiny.network(), out=tmp_path / "no" / "x.safetensors", data=data, **FAST)
     with pytest.raises(UsageError, match="safetensors"):
         training.train(tiny.network(), out=tmp_path / "x.pth", data=data, **FAST)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from toolchain.cli.common import FILE, emit, force_option, json_option, output_option, progress_bar
+from toolchain.errors import FileError
 
 if TYPE_CHECKING:
     from toolchain.exported import Exported
@@ -90,7 +91,7 @@ def command(
     """
     from toolchain.export import export
 
-    names = None if labels is None else labels.read_text(encoding="utf-8").splitlines()
+    names = None if labels is None else _lines(labels)
     with progress_bar() as progress:
         result = export(
             net,
@@ -108,6 +109,14 @@ def command(
             progress=progress,
         )
     emit("export", result, as_json, render)
+
+
+def _lines(path: Path) -> list[str]:
+    """The lines of a text file."""
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise FileError(f"{path} is no text in UTF-8: {error}; expected the name of one class a line") from error
 
 
 def render(result: Exported) -> str:

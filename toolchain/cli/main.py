@@ -12,6 +12,7 @@ import importlib
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
@@ -108,6 +109,7 @@ EXIT_CODES: dict[type[BaseException], int] = {
     models_errors.UnsafeFileError: UnsafeError.exit_code,
     models_errors.MissingDependencyError: MissingError.exit_code,
     OSError: FileError.exit_code,
+    MemoryError: FileError.exit_code,
     Abort: INTERRUPTED,
     KeyboardInterrupt: INTERRUPTED,
 }
@@ -115,23 +117,36 @@ EXIT_CODES: dict[type[BaseException], int] = {
 
 def exit_code(error: BaseException) -> int:
     """The exit code that an error ends the command with."""
+    if _interrupted(error):
+        return INTERRUPTED
     if isinstance(error, ToolchainError | click.ClickException):
         return error.exit_code
     return next((EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES), INTERNAL)
 
 
+def _interrupted(error: BaseException | None) -> bool:
+    """Whether Ctrl-C is at the bottom: extension modules that it stops while they load report an ImportError."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def line(error: BaseException) -> str:
     """An error as one line."""
     code = exit_code(error)
-    if isinstance(error, click.UsageError):
+    if code == INTERRUPTED:
+        text = "interrupted; nothing half-written is left"
+    elif isinstance(error, click.UsageError):
         path = error.ctx.command_path if error.ctx else PROGRAM
         text = f"{error.format_message().rstrip('.')}; see `{path} --help`"
     elif isinstance(error, click.ClickException):
         text = error.format_message()
-    elif code == INTERRUPTED:
-        text = "interrupted; nothing half-written is left"
     elif isinstance(error, OSError):
         text = f"{error.filename or 'input or output'}: {error.strerror or error}; check name, rights and space"
+    elif isinstance(error, MemoryError):
+        text = f"not enough memory: {error or 'all of it is taken'}; give fewer samples, a smaller batch or model"
     elif code == INTERNAL:
         text = f"internal error: {type(error).__name__}: {error}; set {DEBUG}=1 to see where, and report it"
     else:
@@ -148,6 +163,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    if not sys.warnoptions and not os.environ.get(DEBUG):
+        warnings.simplefilter("ignore")  # of libraries; an error is one line
     try:
         outcome = group.main(args=arguments, prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()

@@ -13,7 +13,7 @@ from models.hyperparameters import OPTIMIZERS, SCHEDULES, SELECTIONS
 from toolchain.cli.common import FILE, emit, force_option, json_option
 
 if TYPE_CHECKING:
-    from models.train import TrainResult
+    from models.training_result import TrainResult
 
 
 @dataclass(frozen=True)

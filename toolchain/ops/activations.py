@@ -176,8 +176,15 @@ def _operator(
     return Operator(name, frozenset(versions), parse, evaluate, like_first, bound, spread=spread)
 
 
+_STEEPEST = frozenset({"LeakyRelu", "Elu", "Selu"})
+"""Nowhere steeper than 1 or ``alpha``, times ``gamma``, whatever their signs."""
+
+
 def _rising(operator: Operator, node: Parameters, inputs: Inputs, errors: Errors, roundoff: float) -> tuple[Array, ...]:
     """Functions that rise everywhere as long as ``alpha`` is not negative."""
+    if node.alpha < 0 and operator.name in _STEEPEST:
+        steepest = max(1.0, abs(node.alpha)) * max(1.0, abs(node.beta))
+        return (steepest * np.broadcast_to(np.asarray(errors[0]), required(inputs, 0).shape),)
     if node.alpha < 0:
         raise ValueError(f"alpha is {node.alpha}: how errors spread through a function that falls is not derived")
     return corners(operator, node, inputs, errors, roundoff)

@@ -9,6 +9,7 @@ import numpy as np
 
 from toolchain.ops.bounds import FLOAT32_TINY, LAMBDA, Bound, gamma
 from toolchain.ops.operator import Array, Inputs, NodeFacts, Operator, Spec, required
+from toolchain.ops.spreads import Errors
 
 _POWER_ULPS = 4
 """Budget of a power function, in ulp: assumed, not measured over a dense sweep."""
@@ -96,4 +97,21 @@ def bound(node: LRN, inputs: Inputs, exact: Sequence[Array], roundoff: float) ->
     return (Bound(limit(float(gamma(terms, roundoff))), limit(float(LAMBDA * np.sqrt(terms) * roundoff))),)
 
 
-OPERATORS = (Operator("LRN", frozenset({1, 13}), parse, evaluate, infer, bound),)
+def spread(operator: Operator, node: LRN, inputs: Inputs, errors: Errors, roundoff: float) -> tuple[Array, ...]:
+    """Over ``x - e .. x + e`` and, independently, all sums of squares: monotone in both, so corners are extreme.
+
+    Without limit where ``alpha`` is negative or the base may not be positive.
+    """
+    x, error = required(inputs, 0), np.asarray(errors[0])
+    (exact,) = evaluate(node, [x])
+    size, weight = np.abs(x), node.alpha / node.size
+    limit = np.zeros(x.shape)
+    for reached in (np.maximum(size - error, 0.0), size + error):
+        base = node.bias + weight * _squares(node, reached)
+        positive = np.where((base > 0) & (weight >= 0), base, np.nan)
+        for sign in (-1.0, 1.0):
+            limit = np.maximum(limit, np.abs((x + sign * error) / positive**node.beta - exact))
+    return (np.where(np.isnan(limit), np.inf, limit),)
+
+
+OPERATORS = (Operator("LRN", frozenset({1, 13}), parse, evaluate, infer, bound, spread=spread),)

@@ -58,3 +58,23 @@ def normalized_bounds(
     probable = limits(lambda n: LAMBDA * np.sqrt(n) * roundoff)
     y, center, deviation = (Bound(s, p) for s, p in zip(sound, probable, strict=True))
     return y, center, deviation
+
+
+def normalized_spread(
+    x: Array, axes: tuple[int, ...], epsilon: float, scale: Any, error: Array
+) -> tuple[Array, Array, Array]:
+    """How errors of ``x`` spread to ``normalized(x) * scale``, to the mean and to ``1 / sqrt(variance + epsilon)``.
+
+    The standard deviation is a seminorm, so that it moves by at most ``r = sqrt(mean(e^2))``, and so does
+    ``g = sqrt(variance + epsilon)``, which stays above ``h = max(g - r, sqrt(epsilon))``. With ``c = x - mean``, which
+    moves by at most ``e + mean(e)``: ``|c' / g' - c / g| <= (e + mean(e)) / h + |c| r / (g h)``.
+    """
+    mean, variance = moments(x, axes)
+    moved = error.mean(axis=axes, keepdims=True)
+    reach = np.sqrt(np.square(error).mean(axis=axes, keepdims=True))
+    root = np.sqrt(variance + epsilon)
+    least = np.maximum(root - reach, np.sqrt(epsilon))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        inverse = np.where(least > 0, reach / (root * least), np.inf)
+        shifted = np.where(least > 0, (error + moved) / least + np.abs(x - mean) * inverse, np.inf)
+        return np.nan_to_num(np.abs(scale) * shifted, nan=np.inf, posinf=np.inf), moved, inverse

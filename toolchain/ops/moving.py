@@ -27,5 +27,5 @@ def moving(
 ) -> Operator:
     """An operator whose outputs are its inputs' values; shape inference folds its constants."""
     return Operator(
-        name, frozenset(versions), parse, evaluate, folding(infer, evaluate), exact_bound, domain=domain, spread=moved
+        name, frozenset(versions), parse, evaluate, folding(infer, evaluate), exact_bound, domain=domain, spread=spread
     )

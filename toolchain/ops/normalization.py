@@ -13,8 +13,9 @@ import numpy as np
 import onnx_ir as ir
 
 from toolchain.ops.bounds import Bound
-from toolchain.ops.moments import normalized, normalized_bounds
+from toolchain.ops.moments import normalized, normalized_bounds, normalized_spread
 from toolchain.ops.operator import Array, Inputs, NodeFacts, Operator, Spec, optional, required
+from toolchain.ops.spreads import Errors
 
 
 @dataclass(frozen=True)
@@ -139,13 +140,51 @@ def group_bound(node: Normalization, inputs: Inputs, exact: Sequence[Array], rou
     return (Bound(y.sound.reshape(shape), y.probable.reshape(shape)),)
 
 
+def _only_data(errors: Errors) -> Array:
+    """The data's errors.
+
+    Raises:
+        ValueError: scale or bias carries errors.
+    """
+    if errors[0] is None or any(e is not None for e in errors[1:]):
+        raise ValueError("how errors of scale and bias spread is not derived")
+    return np.asarray(errors[0])
+
+
+def layer_spread(
+    operator: Operator, node: Normalization, inputs: Inputs, errors: Errors, roundoff: float
+) -> tuple[Array, ...]:
+    """See ``moments.normalized_spread``."""
+    x = required(inputs, 0)
+    axes = _layer_axes(node, x.ndim)
+    return normalized_spread(x, axes, node.epsilon, required(inputs, 1), _only_data(errors))[: node.outputs]
+
+
+def group_spread(
+    operator: Operator, node: Normalization, inputs: Inputs, errors: Errors, roundoff: float
+) -> tuple[Array, ...]:
+    """See ``moments.normalized_spread``."""
+    x, scale, _ = _grouped(node, inputs)
+    error = np.broadcast_to(_only_data(errors), required(inputs, 0).shape).reshape(x.shape)
+    limit = normalized_spread(x, tuple(range(2, x.ndim)), node.epsilon, scale, error)[0]
+    return (limit.reshape(required(inputs, 0).shape),)
+
+
 def parse_instance(facts: NodeFacts) -> Normalization:
     """Every channel is its own group."""
     return Normalization(epsilon=float(facts.attributes.get("epsilon", np.float32(1e-5))), groups=0)
 
 
 OPERATORS = (
-    Operator("LayerNormalization", frozenset({17}), parse, layer, layer_infer, layer_bound),
-    Operator("InstanceNormalization", frozenset({1, 6, 22}), parse_instance, group, group_infer, group_bound),
-    Operator("GroupNormalization", frozenset({18, 21}), parse, group, group_infer, group_bound),
+    Operator("LayerNormalization", frozenset({17}), parse, layer, layer_infer, layer_bound, spread=layer_spread),
+    Operator(
+        "InstanceNormalization",
+        frozenset({1, 6, 22}),
+        parse_instance,
+        group,
+        group_infer,
+        group_bound,
+        spread=group_spread,
+    ),
+    Operator("GroupNormalization", frozenset({18, 21}), parse, group, group_infer, group_bound, spread=group_spread),
 )

@@ -17,14 +17,12 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
 from toolchain.errors import UnsupportedError
+from toolchain.ops.arrays import Array, Inputs, Spread
 from toolchain.ops.bounds import Bound
-from toolchain.ops.spreads import Spread
 
-Array = NDArray[Any]
-Inputs = Sequence[Array | None]
+__all__ = ["Array", "Inputs", "NodeFacts", "Operator", "Spec", "optional", "required", "widen"]
 
 _WIDENED = frozenset(np.dtype(t) for t in (np.float16, ml_dtypes.bfloat16, np.float32))
 

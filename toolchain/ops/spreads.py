@@ -8,23 +8,19 @@ that carry none. With it a region of several fused nodes is judged as what it co
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from toolchain.ops.arrays import Array, Errors, Evaluates, Inputs, Spread
 from toolchain.ops.bounds import gamma
 
-if TYPE_CHECKING:
-    from toolchain.ops.operator import Array, Inputs, Operator
-
-Errors = Sequence["Array | None"]
-Spread = Callable[["Operator", Any, "Inputs", Errors, float], "tuple[Array, ...]"]
+__all__ = ["Errors", "Spread", "corners", "linear", "lipschitz", "moved", "softmax"]
 
 _MAX_CORNER_INPUTS = 4
 
 
-def moved(operator: Operator, node: Any, inputs: Inputs, errors: Errors, roundoff: float) -> tuple[Array, ...]:
+def moved(operator: Evaluates, node: Any, inputs: Inputs, errors: Errors, roundoff: float) -> tuple[Array, ...]:
     """Of operators that only move elements: errors move along with them."""
     carried = [
         None if x is None else (np.zeros_like(x) if _carries(x) else x) if e is None else np.broadcast_to(e, x.shape)
@@ -33,7 +29,7 @@ def moved(operator: Operator, node: Any, inputs: Inputs, errors: Errors, roundof
     return tuple(np.abs(y) for y in operator.evaluate(node, carried))
 
 
-def corners(operator: Operator, node: Any, inputs: Inputs, errors: Errors, roundoff: float) -> tuple[Array, ...]:
+def corners(operator: Evaluates, node: Any, inputs: Inputs, errors: Errors, roundoff: float) -> tuple[Array, ...]:
     """Of functions that are monotone in each input: the extremes lie at the corners of the error box."""
     erring = [index for index, e in enumerate(errors) if e is not None]
     if len(erring) > _MAX_CORNER_INPUTS:
@@ -52,7 +48,7 @@ def corners(operator: Operator, node: Any, inputs: Inputs, errors: Errors, round
 def linear(data: int = 0, weight: int = 1) -> Spread:
     """Of sums of products ``sum(w * x) + b``: ``|w| * error``, with the roundings that the error itself causes."""
 
-    def spread(operator: Operator, node: Any, inputs: Inputs, errors: Errors, roundoff: float) -> tuple[Array, ...]:
+    def spread(operator: Evaluates, node: Any, inputs: Inputs, errors: Errors, roundoff: float) -> tuple[Array, ...]:
         total: Array | None = None
         for index, other in ((data, weight), (weight, data)):
             error = errors[index]
@@ -83,13 +79,13 @@ def linear(data: int = 0, weight: int = 1) -> Spread:
 def lipschitz(constant: float) -> Spread:
     """Of element-wise functions of one input whose slope never exceeds ``constant``."""
 
-    def spread(operator: Operator, node: Any, inputs: Inputs, errors: Errors, roundoff: float) -> tuple[Array, ...]:
+    def spread(operator: Evaluates, node: Any, inputs: Inputs, errors: Errors, roundoff: float) -> tuple[Array, ...]:
         return (constant * np.broadcast_to(np.asarray(errors[0]), np.shape(np.asarray(inputs[0]))),)
 
     return spread
 
 
-def softmax(operator: Operator, node: Any, inputs: Inputs, errors: Errors, roundoff: float) -> tuple[Array, ...]:
+def softmax(operator: Evaluates, node: Any, inputs: Inputs, errors: Errors, roundoff: float) -> tuple[Array, ...]:
     """Numerator and denominator change by at most a factor ``exp(e)`` each, e the largest input error."""
     largest = float(np.max(np.asarray(errors[0]), initial=0.0))
     return tuple(np.abs(y) * np.expm1(2.0 * largest) for y in operator.evaluate(node, inputs))

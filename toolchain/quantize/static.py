@@ -34,6 +34,7 @@ from toolchain.session import Session, SessionOptions, serialized
 QUANTIZATION_KEY = "onnx_edge.quantization"
 CALIBRATE = "mnist:train:512"
 MAX_DROP = 0.1
+PER_CHANNEL_OPSET = 13
 SPEED_SAMPLES = 400
 SPEED_SECONDS = 3.0
 
@@ -217,6 +218,16 @@ def _data(model: ir.Model, calibrate: str | Samples, judged: str | Samples | Non
     return training, test
 
 
+def _check_opset(model: ir.Model, scheme: Scheme) -> None:
+    """Refuse what QuantizeLinear and DequantizeLinear cannot say in the model's operator set."""
+    opset = model.opset_imports.get("", 1)
+    if scheme.per_channel and opset < PER_CHANNEL_OPSET:
+        raise UsageError(
+            f"the model is of opset {opset}; a scale for every channel needs opset {PER_CHANNEL_OPSET}: "
+            "convert the model (onnx.version_converter) or export it again, or give --per-tensor"
+        )
+
+
 def convert(
     model: ir.Model,
     training: Samples,
@@ -242,8 +253,9 @@ def convert(
 
     Raises:
         GateFailedError: the rewrite left a bias at a scale that integers cannot add exactly.
-        UsageError: nothing in the model can be quantized.
+        UsageError: nothing in the model can be quantized, or its operator set has no per-channel scales.
     """
+    _check_opset(model, scheme)
     ready = prepare(model)
     names = observed(ready, exclude)
     if not names:
@@ -359,7 +371,7 @@ def _notes(result: Quantization) -> tuple[str, ...]:
     notes += [f"{at.node} ({at.op_type}) stays in float: {at.reason}" for at in result.float_layers]
     if result.drop > 0.0:
         lost = result.before.correct - result.after.correct
-        notes.append(f"{lost} of {result.before.total} answers that were right are lost on balance")
+        notes.append(f"on balance {lost} of {result.before.total} answers that were right are wrong after quantizing")
     if result.scheme.weights == "int8" and not result.scheme.reduce_range and not _has_vnni():
         notes.append(
             "this processor has no 8-bit dot product (VNNI): onnxruntime saturates sums of full-range products "

@@ -12,24 +12,34 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 from numpy.typing import NDArray
 
 from toolchain.errors import ToolchainError, UnsupportedError
 from toolchain.nodes import Step
 from toolchain.ops.bounds import Bound, gamma
-from toolchain.ops.operator import widen
+from toolchain.ops.operator import Spec, widen
 from toolchain.reference import evaluate
 from toolchain.verify.regions import Region
 
 Array = NDArray[Any]
 
 FOLDING_ROUNDINGS = 6
+LONGEST_WINDOW = 64
+FLOAT16_MAX, FLOAT16_TINY = 65504.0, 2.0**-24
+ROUNDOFF = {ir.DataType.FLOAT16: 2.0**-11, ir.DataType.BFLOAT16: 2.0**-8}
+"""Unit roundoff of the types that are shorter than float32."""
+
 _FOLDED = frozenset({"BatchNormalization", "Mul", "Add", "Div", "Sub", "DequantizeLinear"})
 _FOLDED_INTO = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 
 
 def exact(
-    region: Region, constants: Mapping[str, Array], observed: Mapping[str, Array], roundoff: float
+    region: Region,
+    constants: Mapping[str, Array],
+    observed: Mapping[str, Array],
+    roundoff: float,
+    specs: Mapping[str, Spec] | None = None,
 ) -> tuple[Array, Bound]:
     """The exact value of a region's tensor, and the limits around it.
 
@@ -37,7 +47,8 @@ def exact(
         region: the nodes.
         constants: initialisers, widened.
         observed: the backend's tensors, at least the region's inputs.
-        roundoff: unit roundoff of the backend's arithmetic.
+        roundoff: unit roundoff of the backend's arithmetic on float32.
+        specs: types of the model's tensors; nodes on shorter types round more coarsely.
 
     Raises:
         UnsupportedError: the nodes cannot be evaluated on these tensors, or their errors cannot be composed.
@@ -49,14 +60,19 @@ def exact(
     for step in region.steps:
         inputs = [None if n is None else values[n] if n in values else constants[n] for n in step.inputs]
         outputs = evaluate(step, inputs)
-        bounds = _own(step, inputs, outputs, roundoff, folds=folds)
+        u = max([roundoff, *(ROUNDOFF.get(kind, 0.0) for kind in _types(step, specs or {}))])
+        bounds = _own(step, inputs, outputs, u, folds=folds)
+        if specs and ir.DataType.FLOAT16 in _types(step, specs):
+            bounds = tuple(_of_float16(b, y, _terms(inputs, outputs)) for b, y in zip(bounds, outputs, strict=True))
+        # What a node adds was bounded at the exact inputs; it grows with their errors.
+        grown = 1.0 + float(gamma(LONGEST_WINDOW + _terms(inputs, outputs), u))
         for into, pick in ((sound, "sound"), (probable, "probable")):
-            carried = _spread(step, inputs, [into.get(n) if n else None for n in step.inputs], roundoff)
+            carried = _spread(step, inputs, [into.get(n) if n else None for n in step.inputs], u)
             for position, name in enumerate(step.outputs):
                 if name is None or position >= len(outputs):
                     continue
                 own = getattr(bounds[position], pick)
-                into[name] = own + carried[position] if carried else own
+                into[name] = own + grown * carried[position] if carried else own
         values.update({n: y for n, y in zip(step.outputs, outputs, strict=False) if n})
     return values[region.tensor], Bound(sound[region.tensor], probable[region.tensor])
 
@@ -75,8 +91,32 @@ def _own(
         return bounds
     magnitudes: list[Array | None] = [None] * len(inputs)
     magnitudes[0] = np.abs(np.asarray(inputs[0]))
-    extra = float(gamma(FOLDING_ROUNDINGS, roundoff)) * _spread(step, inputs, magnitudes, roundoff)[0]
+    folded = _spread(step, inputs, magnitudes, roundoff)
+    if not folded:
+        return bounds
+    extra = float(gamma(FOLDING_ROUNDINGS, roundoff)) * folded[0]
     return (Bound(bounds[0].sound + extra, bounds[0].probable + extra), *bounds[1:])
+
+
+def _types(step: Step, specs: Mapping[str, Spec]) -> set[ir.DataType]:
+    """Element types of a node's tensors, as far as they are known."""
+    return {specs[name].dtype for name in (*step.inputs, *step.outputs) if name and name in specs}
+
+
+def _terms(inputs: Sequence[Array | None], outputs: Sequence[Array]) -> int:
+    """A number of additions that no output value exceeds by much: elements read, per element written."""
+    read = max((int(np.size(x)) for x in inputs if x is not None), default=1)
+    return -(-read // max(int(np.size(outputs[0])), 1)) if outputs else 1
+
+
+def _of_float16(bound: Bound, exact: Array, terms: int) -> Bound:
+    """Limits in a type whose numbers end early: no smaller than its subnormals, none beyond its largest."""
+    if exact.dtype.kind != "f" or (not np.any(bound.sound) and np.ndim(bound.sound) == 0):
+        return bound
+    floor = FLOAT16_TINY * (terms + 1)
+    beyond = np.abs(exact) + bound.sound >= FLOAT16_MAX
+    sound, probable = (np.where(beyond, np.inf, limit + floor) for limit in (bound.sound, bound.probable))
+    return Bound(sound, probable)
 
 
 def _spread(
@@ -84,7 +124,7 @@ def _spread(
 ) -> tuple[Array, ...]:
     """What errors of the node's inputs become at its outputs; empty where no input has any."""
     live = [
-        None if e is None or (np.ndim(e) == 0 and not e) else np.broadcast_to(e, np.shape(np.asarray(x)))
+        None if e is None or not np.any(e) else np.broadcast_to(e, np.shape(np.asarray(x)))
         for e, x in zip(errors, inputs, strict=True)
     ]
     if all(e is None for e in live):

@@ -20,6 +20,7 @@ import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from toolchain.ops.operator import Spec
 from toolchain.session import Session, SessionOptions, serialized
 from toolchain.shapes import infer
 from toolchain.verify.survivors import BLOCKED_DOMAIN, Survivor, restored, survivors
@@ -46,10 +47,18 @@ class OnnxRuntimeBackend:
     Args:
         model: the model.
         options: provider and optimisation level to judge.
-        shapes_of: the model whose tensors' shapes are meant, if it is another one.
+        specs: types and shapes that are meant; inferred where they are not given.
+        shapes_of: the model whose tensors are meant, if it is another one.
     """
 
-    def __init__(self, model: ir.Model, options: SessionOptions, *, shapes_of: ir.Model | None = None) -> None:
+    def __init__(
+        self,
+        model: ir.Model,
+        options: SessionOptions,
+        *,
+        specs: Mapping[str, Spec] | None = None,
+        shapes_of: ir.Model | None = None,
+    ) -> None:
         content = serialized(model)
         with tempfile.TemporaryDirectory(prefix="onnx-edge-") as folder:
             optimized = Path(folder) / "optimized.onnx"
@@ -58,7 +67,7 @@ class OnnxRuntimeBackend:
         meant = shapes_of or model
         self.nodes = tuple(f"{node.domain + '.' if node.domain else ''}{node.op_type}" for node in proto.graph.node)
         self.watched = survivors(proto, meant)
-        self._specs = infer(meant)
+        self.specs = infer(meant) if specs is None else specs
         _expose(proto, [w.running for w in self.watched])
         as_it_is = dataclasses.replace(options, optimization="off", optimized_model=None)
         self._observed = Session(proto.SerializeToString(), as_it_is)
@@ -73,7 +82,7 @@ class OnnxRuntimeBackend:
 
     def _restored(self, survivor: Survivor, array: Array) -> Array:
         block = block_size() if survivor.layout == "blocked" else 0
-        return restored(survivor, array, self._specs[survivor.model], block)
+        return restored(survivor, array, self.specs[survivor.model], block)
 
 
 @cache

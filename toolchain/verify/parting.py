@@ -23,16 +23,17 @@ def parting(reference: Reference, run: ir.Model, problem: str) -> RegionVerdict 
         A defect that names the first node whose output has another shape; ``None`` if there is none.
     """
     specs, theirs = infer(reference.model), given(run)
-    for _ in walk(run, theirs):
-        pass
+    faults = {name: typed.problem for typed in walk(run, theirs) for name in typed.names if name and typed.problem}
     for step in reference.steps:
         for name in step.outputs:
-            if name is None or name not in theirs or theirs[name].shape == specs[name].shape:
+            if name is None:
+                continue
+            fault = faults.get(name, "")
+            if not fault and name in theirs and theirs[name].shape != specs[name].shape:
+                fault = f"{name!r} has shape {list(theirs[name].shape)}; expected {list(specs[name].shape)}"
+            if not fault:
                 continue
             tally = Tally(Region(name, (step,), ()))
-            tally.fail(
-                f"{name!r} has shape {list(theirs[name].shape)}; expected {list(specs[name].shape)}, "
-                f"so that the backend stopped: {problem}"
-            )
+            tally.fail(f"{fault}, so that the backend stopped: {problem}")
             return tally.verdict()
     return None

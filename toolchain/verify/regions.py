@@ -69,7 +69,17 @@ def cut(steps: Sequence[Step], constants: Collection[str], observed: Collection[
     return tuple(regions)
 
 
-def uncovered(steps: Sequence[Step], regions: Iterable[Named]) -> tuple[str, ...]:
-    """Names of nodes that belong to no region: no observed tensor depends on them."""
+def uncovered(steps: Sequence[Step], regions: Iterable[Named], outputs: Collection[str]) -> tuple[str, ...]:
+    """Names of nodes that belong to no region although an output of the graph depends on them.
+
+    Nodes on which no output depends mean nothing: a runtime may leave them out, and there is nothing to judge.
+    """
     covered = {name for region in regions for name in region.nodes}
-    return tuple(step.name for step in steps if step.name not in covered)
+    needed, found = set(outputs), []
+    for step in reversed(steps):
+        if needed.isdisjoint(step.outputs):
+            continue
+        needed.update(name for name in step.inputs if name)
+        if step.name not in covered:
+            found.append(step.name)
+    return tuple(reversed(found))

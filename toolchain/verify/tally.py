@@ -51,9 +51,13 @@ class Tally:
             return
         if not received.size:
             return
-        nearest = exact.astype(received.dtype) if received.dtype.kind not in "iub" else exact
+        with np.errstate(over="ignore"):
+            nearest = exact.astype(received.dtype) if received.dtype.kind not in "iub" else exact
         self._differing += int(np.count_nonzero(~_same(received, nearest)))
         error = distance(received, exact)
+        if received.dtype.kind == "f":
+            # Where the exact value, or a sum on the way to it, leaves the type's range, infinity is correct.
+            error = np.where(np.isinf(received) & np.isposinf(bound.sound), 0.0, error)
         sound, probable = ratio(error, bound.sound), ratio(error, bound.probable)
         self._elements += received.size
         self._max_error = max(self._max_error, float(error.max()))
@@ -91,9 +95,8 @@ def distance(received: Array, exact: Array) -> NDArray[np.float64]:
     a, b = received.astype(np.float64), exact.astype(np.float64)
     with np.errstate(invalid="ignore"):
         error = np.abs(a - b)
-    error[_same(a, b)] = 0.0
-    error[np.isnan(error)] = math.inf
-    return error
+    error = np.where(np.isnan(error), math.inf, error)
+    return np.where(_same(a, b), 0.0, error)
 
 
 def ratio(error: NDArray[np.float64], limit: Array) -> NDArray[np.float64]:

@@ -11,14 +11,16 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from toolchain.data import Samples, batch_of, samples
+from toolchain.data import Samples, batch_of, graph_inputs, samples
 from toolchain.errors import ToolchainError, UnknownNameError, UsageError
 from toolchain.load import load
 from toolchain.ops.bounds import FLOAT32_ROUNDOFF
+from toolchain.ops.operator import Spec
 from toolchain.progress import Progress, silent
 from toolchain.reference import Reference
 from toolchain.session import OPTIMIZATION, SessionOptions
-from toolchain.verify.judge import exact
+from toolchain.shapes import infer
+from toolchain.verify.judge import ROUNDOFF, exact
 from toolchain.verify.observe import Observation, OnnxRuntimeBackend
 from toolchain.verify.parting import parting
 from toolchain.verify.regions import cut, uncovered
@@ -30,8 +32,6 @@ Array = NDArray[Any]
 BACKENDS = {"ort-cpu": "cpu", "ort-cuda": "cuda", "ort-tensorrt": "tensorrt"}
 BATCH = 16
 TF32_ROUNDOFF = 2.0**-11
-FLOAT16_ROUNDOFF = 2.0**-11
-BFLOAT16_ROUNDOFF = 2.0**-8
 
 
 def verify(
@@ -72,28 +72,51 @@ def verify(
     meant = _loaded(model)
     reference = Reference(meant)
     given = samples(meant, data, synthetic=synthetic, seed=seed)
-    roundoff = unit_roundoff(meant, options)
-    run = meant if other is None else _loaded(other)
+    roundoff = unit_roundoff(options)
+    specs = infer(meant, _shapes(meant, given))
+    run = meant if other is None else _same_inputs(meant, _loaded(other))
     try:
-        backend_run = OnnxRuntimeBackend(run, options, shapes_of=meant)
+        backend_run = OnnxRuntimeBackend(run, options, specs=specs, shapes_of=meant)
         found = _judge(reference, backend_run, given, roundoff, end_to_end, progress or silent)
     except ToolchainError as error:
-        parted = parting(reference, run, str(error)) if run is not meant else None
-        if parted is None:
-            raise
-        found = Findings((parted,), (), undisturbed=True, end_to_end=None)
+        found = _stopped(reference, run, error)
     return Verification(
         model=str(model) if isinstance(model, Path | str) else (meant.graph.name or "model"),
         backend=f"{backend}, optimization {optimization}",
         data=given.name,
         samples=len(given),
-        roundoff=roundoff,
+        roundoff=max([roundoff, *(ROUNDOFF.get(spec.dtype, 0.0) for spec in specs.values())]),
         regions=found.regions,
-        unobserved=uncovered(reference.steps, found.regions),
+        unobserved=uncovered(reference.steps, found.regions, reference.outputs),
         running=found.running,
         undisturbed=found.undisturbed,
         end_to_end=found.end_to_end,
     )
+
+
+def _shapes(model: ir.Model, given: Samples) -> dict[str, tuple[int, ...]]:
+    """Of the inputs: free dimensions are those of the data, a free batch is 1."""
+    size = batch_of(model) or 1
+    return {name: (min(size, len(array)), *array.shape[1:]) for name, array in given.feeds(0, size).items()}
+
+
+def _same_inputs(meant: ir.Model, other: ir.Model) -> ir.Model:
+    """The other model, if it can be fed with what the first one takes."""
+    wanted, received = ({value.name for value in graph_inputs(model)} for model in (meant, other))
+    if wanted != received:
+        raise UsageError(
+            f"the models take different inputs: {sorted(map(str, wanted))} and {sorted(map(str, received))}; "
+            "give two forms of one network, with the same names"
+        )
+    return other
+
+
+def _stopped(reference: Reference, run: ir.Model, error: ToolchainError) -> Findings:
+    """What is known of a backend that could not run: where the shapes of the two graphs part, else the error."""
+    parted = None if run is reference.model else parting(reference, run, str(error))
+    if parted is None:
+        raise error
+    return Findings((parted,), (), undisturbed=True, end_to_end=None)
 
 
 def _options(
@@ -117,16 +140,11 @@ def _loaded(model: ir.Model | Path | str) -> ir.Model:
     return load(model) if isinstance(model, Path | str) else model
 
 
-def unit_roundoff(model: ir.Model, options: SessionOptions) -> float:
-    """Of the arithmetic that the provider uses for the model's floating-point type.
+def unit_roundoff(options: SessionOptions) -> float:
+    """Of the provider's arithmetic on float32.
 
     CUDA and TensorRT round the factors of float32 products to TF32 unless told not to.
     """
-    types = {value.dtype for value in model.graph.inputs} | {value.dtype for value in model.graph.outputs}
-    if ir.DataType.BFLOAT16 in types:
-        return BFLOAT16_ROUNDOFF
-    if ir.DataType.FLOAT16 in types:
-        return FLOAT16_ROUNDOFF
     tf32 = dict(options.provider_options).get("use_tf32", "1") != "0"
     return TF32_ROUNDOFF if options.provider in ("cuda", "tensorrt") and tf32 else FLOAT32_ROUNDOFF
 
@@ -151,6 +169,7 @@ def _judge(
 ) -> Findings:
     """All samples through all regions."""
     shown = {w.model for w in backend.watched} | {value.name or "" for value in reference.inputs}
+    shown.update(reference.outputs)
     tallies = [Tally(region) for region in cut(reference.steps, reference.constants, shown)]
     undisturbed, agree, error, done = True, 0, 0.0, 0
     fixed = batch_of(reference.model)
@@ -160,7 +179,7 @@ def _judge(
         observation = backend.observe(feeds)
         undisturbed &= observation.same
         for tally in tallies:
-            _compare(tally, reference, feeds, observation, done, roundoff)
+            _compare(tally, reference, feeds, observation, done, roundoff, backend.specs)
         if end_to_end:
             top, worst = _answers(reference, reference.run(feeds), observation)
             agree, error = agree + top, max(error, worst)
@@ -177,13 +196,14 @@ def _compare(
     observation: Observation,
     start: int,
     roundoff: float,
+    specs: Mapping[str, Spec],
 ) -> None:
     """One region on one batch."""
     if tally.broken:
         return
     tensors = {**feeds, **observation.tensors}
     try:
-        value, bound = exact(tally.region, reference.constants, tensors, roundoff)
+        value, bound = exact(tally.region, reference.constants, tensors, roundoff, specs)
     except ToolchainError as error:
         tally.fail(str(error))
         return

@@ -1,0 +1,380 @@
+"""Where ONNX Runtime is known to part from the specification, or not to go at all: one entry each.
+
+An entry is a predicate on a node about to be drawn, the sentence that the verdict rests on, and a small graph on
+which the two still part (``test_exclusions.py`` fails once they do not, so that no entry outlives its reason).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tests.graphs.sketch import Candidate, Graph, Sketch
+
+Array = NDArray[Any]
+F32 = np.float32
+NEWEST = 28
+
+POOLS = ("MaxPool", "AveragePool", "LpPool")
+SHAPE_OF_POOLS = (
+    'MaxPool: "VALID: output_spatial_shape[i] = ceil((input_spatial_shape[i] - ((kernel_spatial_shape[i] - 1) * '
+    "dilations[i] + 1) + 1) / strides_spatial_shape[i]); SAME_UPPER or SAME_LOWER: output_spatial_shape[i] = "
+    'ceil(input_spatial_shape[i] / strides_spatial_shape[i])"'
+)
+
+
+@dataclass(frozen=True)
+class Exclusion:
+    """One known disagreement.
+
+    Attributes:
+        name: of the case.
+        reason: the sentence of the specification, and what the runtime does instead.
+        applies: whether a node may meet it.
+        example: a graph that does.
+    """
+
+    name: str
+    reason: str
+    applies: Callable[[Candidate], bool]
+    example: Callable[[], Graph]
+
+
+def barred(candidate: Candidate) -> bool:
+    """Whether any entry applies."""
+    return any(entry.applies(candidate) for entry in EXCLUSIONS)
+
+
+def one(op: str, x: Any, *constants: Any, opset: int = 22, outputs: int = 1, **attributes: Any) -> Graph:
+    """A graph of one node."""
+    array = np.asarray(x)
+    sketch = Sketch(opset, {"x": array}, barred=lambda _: False)
+    inputs = ["x", *(None if c is None else sketch.constant(c) for c in constants)]
+    sketch.add(op, inputs, outputs, **attributes)
+    return sketch.finish()
+
+
+def chain(x: Array, *nodes: tuple[str, tuple[Any, ...], dict[str, Any]], opset: int = 13) -> Graph:
+    """A graph of nodes one behind the other: operator, constants after the first input, attributes."""
+    sketch = Sketch(opset, {"x": x}, barred=lambda _: False)
+    current: str | None = "x"
+    for op, constants, attributes in nodes:
+        current = sketch.add(
+            op, [current, *(None if c is None else sketch.constant(c) for c in constants)], **attributes
+        )
+    return sketch.finish()
+
+
+def bracket(op: str, x: Array, before: float, after: float, dtype: Any, **attributes: Any) -> Graph:
+    """A node between steps into and out of 8 bits, of two scales."""
+    scales = F32(before), F32(after)
+    zero = np.asarray(0, dtype)
+    return chain(
+        x,
+        ("QuantizeLinear", (scales[0], zero), {}),
+        ("DequantizeLinear", (scales[0], zero), {}),
+        (op, (), attributes),
+        ("QuantizeLinear", (scales[1], zero), {}),
+        ("DequantizeLinear", (scales[1], zero), {}),
+        opset=21,
+    )
+
+
+def after_adding(special: Any, op: str, *constants: Any, opset: int = 22, **attributes: Any) -> Graph:
+    """A node behind the sum of zeros and special values."""
+    array = np.asarray(special, F32)
+    return chain(np.zeros_like(array), ("Add", (array,), {}), (op, constants, attributes), opset=opset)
+
+
+def ramp(*shape: int) -> Array:
+    """1, 2, 3, ... as float32."""
+    return np.arange(1, 1 + math.prod(shape), dtype=F32).reshape(shape)
+
+
+def _automatic(c: Candidate, *modes: str) -> bool:
+    return c.attributes.get("auto_pad", "NOTSET") in modes
+
+
+SAME = ("SAME_UPPER", "SAME_LOWER")
+
+
+def _same_dilated(c: Candidate) -> bool:
+    return c.op in (*POOLS, "Conv") and _automatic(c, *SAME) and max(c.ints("dilations")) > 1
+
+
+def _same_crops(c: Candidate) -> bool:
+    if c.op not in POOLS or not _automatic(c, *SAME):
+        return False
+    windows = zip(c.shape[2:], c.ints("kernel_shape"), c.ints("strides"), strict=True)
+    return any((-(-size // stride) - 1) * stride + kernel < size for size, kernel, stride in windows)
+
+
+def _valid_ceil(c: Candidate) -> bool:
+    return (
+        c.op in POOLS and _automatic(c, "VALID") and bool(c.attributes.get("ceil_mode")) and max(c.ints("strides")) > 1
+    )
+
+
+UNIMPLEMENTED = ("QuantizeLinear", "DequantizeLinear")
+"""Operators whose definition of opset 28 the runtime has no kernel for."""
+
+
+def _transposed_short(c: Candidate) -> bool:
+    """Under SAME: kernels that do not reach as far as the stated output."""
+    if c.op != "ConvTranspose" or not _automatic(c, *SAME) or "output_shape" in c.attributes:
+        return False
+    assert c.inputs[1] is not None
+    axes = zip(
+        c.shape[2:],
+        c.inputs[1].shape[2:],
+        c.ints("strides"),
+        c.ints("dilations"),
+        c.ints("output_padding", 0),
+        strict=True,
+    )
+    return any(s * (size - 1) + e + d * (k - 1) + 1 < s * size for size, k, s, d, e in axes)
+
+
+def _transposed_small(c: Candidate) -> bool:
+    """An ``output_shape`` smaller than the input along an axis."""
+    wanted = c.attributes.get("output_shape")
+    return (
+        c.op == "ConvTranspose" and wanted is not None and any(w < s for w, s in zip(wanted, c.shape[2:], strict=True))
+    )
+
+
+def _left_out(c: Candidate, place: int, name: str) -> bool:
+    return name not in c.attributes and (place >= len(c.inputs) or c.inputs[place] is None)
+
+
+INDETERMINATE = ("Softsign", "HardSwish", "Mish", "Gelu")
+SELECTING = ("MaxPool", "GlobalMaxPool", "Hardmax", "ThresholdedRelu", "ReduceMax", "ReduceMin")
+
+
+def _among(names: tuple[str, ...]) -> Callable[[Candidate], bool]:
+    return lambda c: c.op in names and c.special
+
+
+def _float_weights() -> Graph:
+    """A Conv of float weights between two pairs of steps into and out of 8 bits."""
+    weights = np.linspace(-1.0, 1.0, 24, dtype=F32).reshape(3, 8, 1, 1) ** 3
+    bias = np.array([0.003, 0.3, -0.1], F32)
+    before, after = (F32(0.0371), np.uint8(3)), (F32(0.0031), np.uint8(128))
+    return chain(
+        np.linspace(-1, 1, 64, dtype=F32).reshape(1, 8, 2, 4),
+        ("QuantizeLinear", before, {}),
+        ("DequantizeLinear", before, {}),
+        ("Conv", (weights, bias), {}),
+        ("QuantizeLinear", after, {}),
+        ("DequantizeLinear", after, {}),
+        opset=17,
+    )
+
+
+def _quantized_twice() -> Graph:
+    """A MaxPool with indices between a Clip and two pairs of steps into and out of 8 bits."""
+    sketch = Sketch(13, {"x": ramp(1, 1, 4)}, barred=lambda _: False)
+    scale, zero = sketch.constant(F32(0.3)), sketch.constant(np.uint8(0))
+    current = sketch.add("Clip", ["x", sketch.constant(F32(0)), sketch.constant(F32(3.1))])
+    current = sketch.add("MaxPool", [current], 2, kernel_shape=[2])
+    for op, attributes in (("QuantizeLinear", {}), ("DequantizeLinear", {}), ("Flatten", {"axis": 0})):
+        inputs = [current, scale, zero] if op.endswith("Linear") else [current]
+        current = sketch.add(op, inputs, **attributes)
+    current = sketch.add("QuantizeLinear", [current, scale, zero])
+    sketch.add("DequantizeLinear", [current, scale, zero])
+    return sketch.finish()
+
+
+EXCLUSIONS: tuple[Exclusion, ...] = (
+    Exclusion(
+        "SAME with dilations",
+        f'{SHAPE_OF_POOLS}; "pad_shape[i] = (output_spatial_shape[i] - 1) * strides_spatial_shape[i] + '
+        "((kernel_spatial_shape[i] - 1) * dilations[i] + 1) - input_spatial_shape[i]\". ONNX Runtime's pools leave the "
+        "dilations out, and its Conv refuses them",
+        _same_dilated,
+        lambda: one("MaxPool", ramp(1, 1, 7), kernel_shape=[2], strides=[2], dilations=[2], auto_pad="SAME_UPPER"),
+    ),
+    Exclusion(
+        "SAME of windows with gaps between them",
+        'Pools: "pads: ... should be greater than or equal to 0"; the formula of SAME gives less. '
+        "ONNX Runtime's MaxPool "
+        "stops, its AveragePool crops",
+        _same_crops,
+        lambda: one("AveragePool", ramp(1, 1, 6), kernel_shape=[1], strides=[3], auto_pad="SAME_UPPER"),
+    ),
+    Exclusion(
+        "VALID with ceil_mode",
+        f"{SHAPE_OF_POOLS}, which does not depend on ceil_mode. ONNX Runtime adds a window that overhangs",
+        _valid_ceil,
+        lambda: one("MaxPool", ramp(1, 1, 7), kernel_shape=[2], strides=[2], auto_pad="VALID", ceil_mode=1),
+    ),
+    Exclusion(
+        "LRN of an even size",
+        'LRN: "max(0, c - floor((size - 1) / 2)) <= i <= min(C - 1, c + ceil((size - 1) / 2))" means '
+        "even sizes too; ONNX "
+        "Runtime refuses them",
+        lambda c: c.op == "LRN" and c.attributes["size"] % 2 == 0,
+        lambda: one("LRN", ramp(1, 2, 2, 2), size=2),
+    ),
+    Exclusion(
+        "opset 28 without kernels",
+        "ONNX Runtime takes models of opset 28, and has no kernel for QuantizeLinear and DequantizeLinear of "
+        "that version",
+        lambda c: c.op in UNIMPLEMENTED and c.version == NEWEST,
+        lambda: one("QuantizeLinear", ramp(3), F32(1), np.int8(0), opset=NEWEST),
+    ),
+    Exclusion(
+        "ConvTranspose under SAME with kernels shorter than strides",
+        'ConvTranspose: "SAME_UPPER or SAME_LOWER mean pad the input so that output_shape[i] = input_shape[i] * '
+        'strides[i]". ONNX Runtime gives less',
+        _transposed_short,
+        lambda: one("ConvTranspose", ramp(1, 1, 3), ramp(1, 1, 2), strides=[3], auto_pad="SAME_UPPER"),
+    ),
+    Exclusion(
+        "ConvTranspose to a shape smaller than its input",
+        'ConvTranspose: "output_shape: the shape of the output can be explicitly set". '
+        "ONNX's shape inference stops half "
+        "way where it is smaller than the input, and ONNX Runtime then refuses the node behind",
+        _transposed_small,
+        lambda: chain(
+            ramp(1, 1, 3),
+            ("ConvTranspose", (ramp(1, 1, 2),), {"output_shape": [2]}),
+            ("MaxPool", (), {"kernel_shape": [1]}),
+        ),
+    ),
+    Exclusion(
+        "indeterminate at infinity",
+        'Softsign: "x/(1+|x|)", HardSwish: "x * max(0, min(1, alpha * x + beta))", Mish: "x * '
+        'tanh(softplus(x))", Gelu. In '
+        "IEEE arithmetic the formulas are NaN at (minus) infinity, as in ONNX Runtime and PyTorch; our "
+        "interpreter answers "
+        "the limit",
+        _among(INDETERMINATE),
+        lambda: after_adding([np.inf], "Softsign"),
+    ),
+    Exclusion(
+        "selecting among NaN",
+        "The texts of the maxima and of Hardmax are silent, our interpreter lets NaN win as PyTorch does; "
+        'ThresholdedRelu is "y = x for x > alpha, y = 0 otherwise"',
+        _among(SELECTING),
+        lambda: after_adding([[[1, 2, np.nan, np.nan, 5, 6]]], "MaxPool", kernel_shape=[2]),
+    ),
+    Exclusion(
+        "ConvTranspose under SAME with output_padding",
+        'ConvTranspose: "output_shape[i] = input_shape[i] * strides[i]" under SAME. ONNX\'s shape inference adds '
+        "output_padding to that, so that ONNX Runtime refuses what fits its own output",
+        lambda c: c.op == "ConvTranspose" and _automatic(c, *SAME) and max(c.ints("output_padding", 0)) > 0,
+        lambda: chain(
+            ramp(1, 1, 2),
+            ("ConvTranspose", (ramp(1, 1, 2),), {"strides": [2], "auto_pad": "SAME_UPPER", "output_padding": [1]}),
+            ("MatMul", (ramp(4, 1),), {}),
+        ),
+    ),
+    Exclusion(
+        "Clip of infinity without a limit",
+        "Clip: \"The interval is specified by the inputs 'min' and 'max'. They default to numeric_limits::lowest() and "
+        'numeric_limits::max()": by the text, and in ONNX Runtime, infinities become the largest finite numbers. Our '
+        "interpreter lets them pass",
+        lambda c: c.op == "Clip" and c.special and (_left_out(c, 1, "min") or _left_out(c, 2, "max")),
+        lambda: after_adding([-np.inf, 1], "Clip", None, F32(0)),
+    ),
+    Exclusion(
+        "interpolating where NaN or infinities are",
+        "Resize: an output is a weighted sum of its neighbours. Our interpreter multiplies by a matrix, "
+        "whose zeros make NaN "
+        "of an infinity anywhere in the row",
+        lambda c: c.op in ("Resize", "Upsample") and c.special and c.attributes.get("mode") in ("linear", "cubic"),
+        lambda: after_adding([[[[1, 2, 3, np.inf]]]], "Resize", None, F32([1, 1, 1, 2]), mode="linear"),
+    ),
+    Exclusion(
+        "AveragePool with dilations between integers",
+        'AveragePool-19 has "dilations"; ONNX Runtime fuses the node into its QLinearAveragePool, which '
+        "has none, and then "
+        "refuses its own graph",
+        lambda c: c.op == "AveragePool" and "dilations" in c.attributes and c.sources[0] == "DequantizeLinear",
+        lambda: bracket("AveragePool", ramp(1, 1, 1, 4), 1.0, 1.0, np.uint8, kernel_shape=[1, 2], dilations=[1, 2]),
+    ),
+    Exclusion(
+        "ConvTranspose with output_padding beyond its stride",
+        'ConvTranspose: "each padding value in output_padding must be strictly less than the '
+        "corresponding stride/dilation "
+        'dimension"; ONNX Runtime wants it less than the stride also where the dilation is larger',
+        lambda c: (
+            c.op == "ConvTranspose"
+            and any(e >= s for e, s in zip(c.ints("output_padding", 0), c.ints("strides"), strict=True) if e)
+        ),
+        lambda: one("ConvTranspose", ramp(1, 1, 3), ramp(1, 1, 2), dilations=[2], output_padding=[1]),
+    ),
+    Exclusion(
+        "quantizing what was just dequantized",
+        'QuantizeLinear: "y = saturate((x / y_scale) + y_zero_point)". ONNX Runtime drops the inner one of two such '
+        "pairs in a row and makes up a scale for the rest",
+        lambda c: c.op == "QuantizeLinear" and c.sources[0] == "DequantizeLinear",
+        lambda: chain(
+            np.array([[0.3, 0.77, 2.0, -3.0]], F32),
+            ("QuantizeLinear", (F32(0.25), np.uint8(3)), {}),
+            ("DequantizeLinear", (F32(0.25), np.uint8(3)), {}),
+            ("QuantizeLinear", (F32(0.0371), np.uint8(0)), {}),
+            ("DequantizeLinear", (F32(0.0371), np.uint8(0)), {}),
+        ),
+    ),
+    Exclusion(
+        "GlobalLpPool of opset 22 without a kernel",
+        "ONNX Runtime takes models of opset 22, and has no kernel for GlobalLpPool of that version",
+        lambda c: c.op == "GlobalLpPool" and c.version == 22,
+        lambda: one("GlobalLpPool", ramp(1, 1, 2)),
+    ),
+    Exclusion(
+        "quantizing behind a MaxPool",
+        "QuantizeLinear does not decrease, so that it may change places with a maximum. ONNX Runtime does "
+        "so, and the tensor "
+        "that keeps the pool's name then holds the dequantized values, which ``verify`` takes for the pool's",
+        lambda c: c.op == "QuantizeLinear" and c.sources[0] == "MaxPool",
+        lambda: _quantized_twice(),
+    ),
+    Exclusion(
+        "float weights between integers",
+        "QuantizeLinear and DequantizeLinear say which tensors are rounded: here the input and the output of "
+        "a Conv or Gemm, "
+        "not its weights. ONNX Runtime rounds float weights and bias to integers too, of its own accord",
+        lambda c: (
+            c.op in ("Conv", "ConvTranspose", "Gemm") and c.sources[0] == "DequantizeLinear" and "" in c.sources[1:]
+        ),
+        lambda: _float_weights(),
+    ),
+    Exclusion(
+        "AveragePool between integers under ceil_mode with count_include_pad",
+        'AveragePool: "count_include_pad: Whether include pad pixels when calculating values for the '
+        'edges". What a last '
+        "window covers beyond the padding is none: ONNX Runtime's float kernel leaves it out, its integer "
+        "kernel counts it",
+        lambda c: (
+            c.op == "AveragePool"
+            and c.sources[0] == "DequantizeLinear"
+            and bool(c.attributes.get("ceil_mode") and c.attributes.get("count_include_pad"))
+        ),
+        lambda: bracket(
+            "AveragePool",
+            ramp(1, 1, 1, 3),
+            1.0,
+            0.125,
+            np.uint8,
+            kernel_shape=[1, 2],
+            strides=[1, 2],
+            ceil_mode=1,
+            count_include_pad=1,
+        ),
+    ),
+    Exclusion(
+        "MaxPool of padding only",
+        "MaxPool: the text is silent on a window all of whose taps lie in the padding. The maximum of nothing is minus "
+        "infinity, as in PyTorch; ONNX Runtime answers the lowest finite number",
+        lambda c: c.op == "MaxPool" and max(c.ints("dilations")) > 1 and max(c.attributes.get("pads", [0])) > 0,
+        lambda: one("MaxPool", ramp(1, 1, 2), kernel_shape=[2], dilations=[3], pads=[1, 1]),
+    ),
+)
