@@ -49,7 +49,7 @@ def text(result: TrainResult) -> str:
         ("Test", test),
         ("File", f"`{result.weights.name}`, sha256 `{result.sha256}`"),
         ("Time", f"{result.seconds / 60:.0f} minutes on {machine(result)}"),
-        ("Licence", LICENCES.get(result.data.split(":")[0], "that of the data it was trained on")),
+        ("Licence", _licence(result)),
     ]
     table = "\n".join(f"| {name} | {value} |" for name, value in rows)
     return (
@@ -62,7 +62,7 @@ def text(result: TrainResult) -> str:
 
 def command(result: TrainResult) -> str:
     """The command line of the run, without what is default."""
-    words = ["python -m models.train", result.network]
+    words = ["python -m models.train", result.origin]
     if result.processes > 1:
         words[0] = f"torchrun --nproc-per-node {result.processes} -m models.train"
     if result.network not in zoo.names() or zoo.get(result.network).data != result.data:
@@ -92,6 +92,13 @@ def machine(result: TrainResult) -> str:
         processor = models[0] if models else processor
     where = f"{result.processes} x {result.threads} thread{'s' * (result.threads > 1)} of an {processor} server"
     return where if result.device == "cpu" else f"{result.processes} x {result.device}"
+
+
+def _licence(result: TrainResult) -> str:
+    """Of weights and data; the weights of a network that is not ours belong to whoever trained them."""
+    if result.network in zoo.names():
+        return LICENCES.get(result.data.split(":")[0], "that of the data it was trained on")
+    return f"yours to choose; mind that of the data, {result.data}"
 
 
 def _optimizer(result: TrainResult) -> str:

@@ -279,6 +279,7 @@ def _judge(run: Run, state: TrainingState, module: torch.nn.Module, out: Path) -
     chosen = [epoch for epoch in state.history if epoch.validation_accuracy == state.best_accuracy][-1]
     return TrainResult(
         network=run.network.name,
+        origin=run.network.origin or run.network.name,
         data=data.name,
         hyperparameters=run.chosen,
         seed=run.seed,

@@ -33,6 +33,7 @@ class TrainResult:
 
     Attributes:
         network: its name.
+        origin: the words that name it on a command line.
         data: name of the data set.
         hyperparameters: of the run.
         seed: of the run.
@@ -53,6 +54,7 @@ class TrainResult:
     """
 
     network: str
+    origin: str
     data: str
     hyperparameters: Hyperparameters
     seed: int

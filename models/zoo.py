@@ -42,6 +42,7 @@ class Network:
         labels: names of the classes, in the order of the outputs.
         data: name of the data set that it is trained on; empty if unknown.
         weights: file of trained weights; ``None`` where none ships.
+        origin: the words by which :func:`get` found it; empty for one that it did not make.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Network:
     labels: tuple[str, ...]
     data: str
     weights: Path | None
+    origin: str = ""
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def get(
         UsageError: the callable does not exist, fails or returns something else, or ``input`` is missing.
     """
     if ":" in name:
-        return _own(name, input, labels)
+        return replace(_own(name, input, labels), origin=name)
     if name not in _ENTRIES:
         raise UnknownNameError("network", name, _ENTRIES)
     entry = _ENTRIES[name]

@@ -20,7 +20,7 @@ SHARES = 4
 EACH = 125
 """500 graphs in every run."""
 CHUNKS = 50
-ALL = int(os.environ.get("ONNX_EDGE_GRAPHS", "100000"))
+ALL = int(os.environ.get("ONNX_EDGE_GRAPHS", "10000"))
 """Graphs of the slow run, over all its chunks."""
 QUIET = {
     "deadline": None, "database": None, "suppress_health_check": list(HealthCheck), "print_blob": False,

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.command
 @click.argument("model", type=MODEL, metavar="M.onnx")
 @output_option(what="The folder to write.")
-@data_option(what="A few samples (mnist:test:8) stored with the expected outputs, for a self-check")
+@data_option(what="A few samples (mnist:test:1 for a model of batch 1) stored with expected outputs, for a self-check")
 @synthetic_option
 @seed_option
 @force_option

@@ -23,7 +23,7 @@ def command(recipe: Path, junit: Path | None, force: bool, as_json: bool) -> Non
     """Judge every stage and budget of RECIPE.toml; nothing is kept but the verdicts.
 
     Exit code 1 if one failed; what could not be judged at all ends with the code of its error, such as 5 for a
-    missing file. The JUnit file is written in each case.
+    missing file. The JUnit file is written in each of these cases, once the recipe itself can be read.
     """
     from toolchain.cli.verdicts import Screen
     from toolchain.recipe import check

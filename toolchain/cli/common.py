@@ -134,6 +134,10 @@ def printable(text: str) -> str:
 class SafeConsole(Console):
     """A console that shows text as it is: no markup, no emoji, no control characters."""
 
+    def on_broken_pipe(self) -> None:
+        """The reader went away: for the command line to handle, where rich would exit with 1."""
+        raise BrokenPipeError
+
     def render_str(self, text: str, **options: Any) -> Text:
         """Make text printable before it is laid out."""
         return super().render_str(printable(text), **options)

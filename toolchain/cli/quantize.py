@@ -124,7 +124,7 @@ def render(found: Quantization) -> RenderableType:
         f"{scheme.method} on {found.calibration} ({found.calibration_samples} samples)"
     )
     made = table("", "float", "int8", "", right=("float", "int8"))
-    lost = f"{-found.drop:+.2f} points; a loss of {found.max_drop:g} is accepted"
+    lost = f"{0.0 - found.drop:+.2f} percentage points; a loss of {found.max_drop:g} is accepted"
     made.add_row("top-1", f"{100 * found.before.top1:.2f}%", f"{100 * found.after.top1:.2f}%", lost)
     intervals = [f"{100 * e.interval[0]:.2f}..{100 * e.interval[1]:.2f}" for e in (found.before, found.after)]
     made.add_row("  95% interval", *intervals, f"{found.before.total} samples of {found.before.data}")

@@ -49,12 +49,18 @@ def _verdict(name: str, limit: float, findings: Findings) -> Verdict:
     if over <= SLACK * max(1.0, abs(limit)):
         return Verdict("budget", name, "passed", found)
     side = "below" if measure.at_least else "over"
-    return Verdict("budget", name, "failed", f"{found}: {_figure(over, measure)} {side}")
+    return Verdict("budget", name, "failed", f"{found}: {_distance(over, measure)} {side}")
 
 
 def _figure(value: float, measure: Measure) -> str:
     space = "" if measure.unit in ("", "%") else " "
     return f"{value:,.{measure.digits}f}{space}{measure.unit}"
+
+
+def _distance(value: float, measure: Measure) -> str:
+    """A difference of shares is in percentage points, not in percent."""
+    figure = _figure(value, measure)
+    return figure.removesuffix("%") + " percentage points" if measure.unit == "%" else figure
 
 
 def _accuracy(findings: Findings) -> float | None:
