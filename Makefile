@@ -4,17 +4,20 @@ BIN := $(VENV)/bin
 OUT ?= out
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-all check bench docs clean
+.PHONY: demo test test-all sweep check bench docs clean
 
 demo: $(VENV)/.ready
 	mkdir -p $(OUT)
 	$(BIN)/onnx-edge run models/lenet5.toml -o $(OUT)/demo --force
 
 test: $(VENV)/.ready
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+	$(BIN)/python -m pytest -n 2 -m "not slow and not sweep"
 
 test-all: $(VENV)/.ready
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 -m "not sweep"
+
+sweep: $(VENV)/.ready
+	$(BIN)/python -m pytest -n 2 -m sweep
 
 check: $(VENV)/.ready
 	$(BIN)/ruff check .

@@ -21,7 +21,7 @@ EACH = 125
 """500 graphs in every run."""
 CHUNKS = 50
 ALL = int(os.environ.get("ONNX_EDGE_GRAPHS", "10000"))
-"""Graphs of the slow run, over all its chunks."""
+"""Graphs of a sweep, over all its chunks. What it finds is shrunk, understood, and kept in cases or exclusions."""
 QUIET = {
     "deadline": None, "database": None, "suppress_health_check": list(HealthCheck), "print_blob": False,
 }  # fmt: skip
@@ -54,7 +54,7 @@ def test_random_graphs(share: int) -> None:
     run(EACH, share)
 
 
-@pytest.mark.slow
+@pytest.mark.sweep
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_many_random_graphs(chunk: int) -> None:
     run(max(1, ALL // CHUNKS), 1000 + chunk)
