@@ -241,20 +241,10 @@ def no_dropout() -> torch.nn.Module:
     return module
 
 
-def launched(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run under torchrun; again if another program took the port between torchrun's choosing and its listening."""
-    done = python(folder, *words)
-    if done.returncode and re.search(r"EADDRINUSE|[Aa]ddress already in use|Rendezvous|Connection re", done.stderr):
-        for left in folder.glob("n.*"):
-            left.unlink()
-        done = python(folder, *words)
-    return done
-
-
 def test_the_command_line_under_torchrun(tmp_path: Path, data: str) -> None:
     launch = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "models.train")
     words = ("tests.models.tiny:network", "--data", data, "--epochs", "2", "--threads", "1", "-o", "n.safetensors")
-    done = launched(tmp_path, *launch, *words)
+    done = python(tmp_path, *launch, *words)
     assert done.returncode == 0, done.stderr
     assert re.fullmatch(r"n\.safetensors: validation [\d.]+% of 10\n", done.stdout)
     assert done.stderr.count("epoch 2/2") == 1
