@@ -1,10 +1,10 @@
-"""Top-1 accuracy with a confidence interval, per class, with loss and calibration."""
+"""Top-1 accuracy with a confidence interval, per class, with loss and calibration; and how sure the answers are."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from toolchain import data as data_module
 from toolchain.data import Samples
 from toolchain.errors import FileError, ShapeError, UsageError
 from toolchain.load import load
+from toolchain.margins import Margins, margins
 from toolchain.progress import Progress, silent
 from toolchain.session import Session, SessionOptions
 
@@ -73,6 +74,7 @@ class Evaluation:
         classes: in the order of the outputs.
         confusion: samples of class [row] answered as [column].
         answers: int64 [N], the class of each sample; not in :meth:`to_dict`.
+        margins: how many answers no legal rounding can change; ``None`` if not asked for.
     """
 
     model: str
@@ -86,6 +88,12 @@ class Evaluation:
     classes: tuple[ClassResult, ...]
     confusion: tuple[tuple[int, ...], ...]
     answers: NDArray[np.int64]
+    margins: Margins | None = None
+
+    @property
+    def ok(self) -> bool:
+        """No answer that is certain was given differently."""
+        return self.margins is None or self.margins.ok
 
     @property
     def top1(self) -> float:
@@ -107,6 +115,7 @@ class Evaluation:
             "calibration_error": self.calibration_error,
             "classes": [{**asdict(c), "recall": c.recall, "precision": c.precision} for c in self.classes],
             "confusion": [list(row) for row in self.confusion],
+            "margins": None if self.margins is None else self.margins.to_dict(),
         }
 
 
@@ -119,6 +128,7 @@ def evaluate(
     batch: int = BATCH,
     net: str | None = None,
     name: str | None = None,
+    arithmetic: str | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Judge a classifier on labelled data.
@@ -131,14 +141,17 @@ def evaluate(
         batch: samples at a time, where the model leaves it free.
         net: the network that the weights belong to.
         name: how the result calls the model; the file's name by default.
+        arithmetic: also count the answers that no rounding of this arithmetic can change (:mod:`toolchain.margins`).
         progress: told after each batch.
 
     Raises:
-        UsageError: data without labels, or weights without ``net``.
+        UsageError: data without labels, weights without ``net``, or ``arithmetic`` with weights.
         ShapeError: the model does not give scores [N, classes], or the labels do not fit them.
         ToolchainError: what loading, the data and the session raise.
     """
     if isinstance(model, Path | str) and Path(model).suffix == ".safetensors":
+        if arithmetic is not None:
+            raise UsageError("margins are those of an ONNX file; export the weights first")
         return _evaluate_weights(Path(model), net, data, batch, name, progress or silent)
     if net is not None:
         raise UsageError("--net names the network of a .safetensors file; an ONNX file needs none")
@@ -146,7 +159,7 @@ def evaluate(
     chosen = data if isinstance(data, Samples) else data_module.samples(loaded, data)
     labels = _labels(chosen)
     scores = score(loaded, chosen, provider=provider, threads=threads, batch=batch, progress=progress)
-    return judge(
+    found = judge(
         scores,
         labels,
         model=name or (Path(model).name if isinstance(model, Path | str) else str(loaded.graph.name)),
@@ -155,6 +168,10 @@ def evaluate(
         names=data_module.labels_of(loaded),
         kind=score_kind(loaded),
     )
+    if arithmetic is None:
+        return found
+    sure = margins(loaded, data=chosen, arithmetic=arithmetic, received=found.answers, progress=progress)
+    return replace(found, margins=sure)
 
 
 def score(

@@ -61,7 +61,7 @@ def exact(
         inputs = [None if n is None else values[n] if n in values else constants[n] for n in step.inputs]
         outputs = evaluate(step, inputs)
         u = max([roundoff, *(ROUNDOFF.get(kind, 0.0) for kind in _types(step, specs or {}))])
-        bounds = _own(step, inputs, outputs, u, folds=folds)
+        bounds = own(step, inputs, outputs, u, folds=folds)
         if specs and ir.DataType.FLOAT16 in _types(step, specs):
             bounds = tuple(_of_float16(b, y, _terms(inputs, outputs)) for b, y in zip(bounds, outputs, strict=True))
         # What a node adds was bounded at the exact inputs; it grows with their errors.
@@ -71,16 +71,27 @@ def exact(
             for position, name in enumerate(step.outputs):
                 if name is None or position >= len(outputs):
                     continue
-                own = getattr(bounds[position], pick)
-                into[name] = own + grown * carried[position] if carried else own
+                added = getattr(bounds[position], pick)
+                into[name] = added + grown * carried[position] if carried else added
         values.update({n: y for n, y in zip(step.outputs, outputs, strict=False) if n})
     return values[region.tensor], Bound(sound[region.tensor], probable[region.tensor])
 
 
-def _own(
+def own(
     step: Step, inputs: Sequence[Array | None], outputs: Sequence[Array], roundoff: float, *, folds: bool
 ) -> tuple[Bound, ...]:
-    """What the node itself may add."""
+    """What a node itself may add to its outputs.
+
+    Args:
+        step: the node.
+        inputs: its exact inputs.
+        outputs: what it gives for them.
+        roundoff: unit roundoff of the backend's arithmetic.
+        folds: a scale may have been folded into its weights.
+
+    Raises:
+        UnsupportedError: its error cannot be bounded.
+    """
     try:
         bounds = step.operator.bound(step.attributes, inputs, outputs, roundoff)
     except ToolchainError:
