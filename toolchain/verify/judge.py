@@ -21,6 +21,7 @@ from toolchain.ops.bounds import Bound, gamma
 from toolchain.ops.operator import Spec, widen
 from toolchain.reference import evaluate
 from toolchain.verify.regions import Region
+from toolchain.verify.sums import RunningSums
 
 Array = NDArray[Any]
 
@@ -56,6 +57,7 @@ def exact(
     values: dict[str, Array] = {name: widen(observed[name]) for name in region.inputs}
     sound: dict[str, Array] = {}
     probable: dict[str, Array] = {}
+    sums = RunningSums(region.steps)
     folds = len(region.steps) > 1 and any(step.operator.name in _FOLDED for step in region.steps)
     for step in region.steps:
         inputs = [None if n is None else values[n] if n in values else constants[n] for n in step.inputs]
@@ -64,6 +66,7 @@ def exact(
         bounds = own(step, inputs, outputs, u, folds=folds)
         if specs and ir.DataType.FLOAT16 in _types(step, specs):
             bounds = tuple(_of_float16(b, y, _terms(inputs, outputs)) for b, y in zip(bounds, outputs, strict=True))
+        continued = sums.continued(step, inputs, bounds, u)
         # What a node adds was bounded at the exact inputs; it grows with their errors.
         grown = 1.0 + float(gamma(LONGEST_WINDOW + _terms(inputs, outputs), u))
         for into, pick in ((sound, "sound"), (probable, "probable")):
@@ -72,6 +75,8 @@ def exact(
                 if name is None or position >= len(outputs):
                     continue
                 added = getattr(bounds[position], pick)
+                if continued is not None and position == 0:
+                    added = added + getattr(continued, pick)
                 into[name] = added + grown * carried[position] if carried else added
         values.update({n: y for n, y in zip(step.outputs, outputs, strict=False) if n})
     return values[region.tensor], Bound(sound[region.tensor], probable[region.tensor])
