@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -52,6 +53,10 @@ def join(device: str) -> Iterator[Processes]:
     if wanted.type == "cuda":
         wanted = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(wanted)
+    # Its functions take the process group that exists when it is imported as their default, and keep it for good.
+    # Imported afterwards (DistributedDataParallel does so), it would have gloo's threads outlive the group: one that
+    # still holds a tensor while the interpreter ends aborts the process.
+    importlib.import_module("torch.distributed.nn.functional")
     torch.distributed.init_process_group("nccl" if wanted.type == "cuda" else "gloo")
     try:
         yield Processes(torch.distributed.get_rank(), torch.distributed.get_world_size(), wanted)
