@@ -50,32 +50,37 @@ def version_in_force(domain: str, op_type: str, opset: int) -> int:
 
 def plain(attribute: ir.Attr) -> Any:
     """An attribute's value as int, float, str, tuple of these, or numpy array."""
-    if attribute.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS):
-        return attribute.value
-    if attribute.type == ir.AttributeType.TENSOR:
-        return attribute.as_tensor().numpy()
     value = attribute.value
+    if isinstance(value, int | float | str) or attribute.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS):
+        return value
+    if attribute.type == ir.AttributeType.TENSOR:
+        return value.numpy()
     return tuple(value) if isinstance(value, list | tuple) else value
 
 
 def facts(node: ir.Node, index: int, opsets: Mapping[str, int]) -> NodeFacts:
     """What a node says besides its tensors."""
-    domain = "" if node.domain == "ai.onnx" else node.domain
-    opset = node.version or opsets.get(node.domain, opsets.get(domain, 1))
+    stated, op_type, outputs = node.domain, node.op_type, node.outputs
+    domain = "" if stated == "ai.onnx" else stated
+    opset = node.version or opsets.get(stated, opsets.get(domain, 1))
     return NodeFacts(
-        name=node.name or f"{node.op_type}_{index}",
-        op_type=node.op_type,
+        name=node.name or f"{op_type}_{index}",
+        op_type=op_type,
         domain=domain,
-        version=version_in_force(domain, node.op_type, opset),
+        version=version_in_force(domain, op_type, opset),
         attributes={name: plain(attribute) for name, attribute in node.attributes.items()},
-        inputs=tuple(value is not None for value in node.inputs),
-        outputs=len(node.outputs),
-        output_dtype=node.outputs[0].dtype if node.outputs else None,
+        inputs=tuple([value is not None for value in node.inputs]),
+        outputs=len(outputs),
+        output_dtype=outputs[0].dtype if outputs else None,
     )
 
 
-def find(about: NodeFacts) -> Operator:
+def find(about: NodeFacts, *, hint: bool = True) -> Operator:
     """The operator of a node.
+
+    Args:
+        about: the node.
+        hint: whether the error names the nearest match; looking for it takes as long as ten nodes.
 
     Raises:
         UnsupportedError: there is none; names the node, the operator, its version and the nearest match.
@@ -83,9 +88,9 @@ def find(about: NodeFacts) -> Operator:
     operators = registry()
     operator = operators.get((about.domain, about.op_type))
     if operator is None:
-        near = difflib.get_close_matches(about.op_type, [name for _, name in operators], n=1)
-        hint = f"the nearest that is supported is {near[0]}" if near else "see `onnx-edge inspect --operators`"
-        raise about.unsupported("the operator is not supported", hint)
+        near = difflib.get_close_matches(about.op_type[:64], [name for _, name in operators], n=1) if hint else []
+        remedy = f"the nearest that is supported is {near[0]}" if near else "see `onnx-edge inspect --operators`"
+        raise about.unsupported("the operator is not supported", remedy)
     if about.domain == "" and about.version not in operator.versions:
         known = ", ".join(map(str, sorted(operator.versions)))
         raise about.unsupported("this version is not supported", f"convert the model to one of {known}")
@@ -103,8 +108,21 @@ def step(node: ir.Node, index: int, opsets: Mapping[str, int]) -> Step:
     Raises:
         UnsupportedError: it has no operator here, or attributes that mean nothing.
     """
-    about = facts(node, index, opsets)
-    operator = find(about)
+    return prepare(node, facts(node, index, opsets))
+
+
+def prepare(node: ir.Node, about: NodeFacts, *, hint: bool = True) -> Step:
+    """A node ready to run.
+
+    Args:
+        node: of the main graph.
+        about: its :func:`facts`.
+        hint: as for :func:`find`.
+
+    Raises:
+        UnsupportedError: it has no operator here, or attributes that mean nothing.
+    """
+    operator = find(about, hint=hint)
     try:
         attributes = operator.parse(about)
     except (TypeError, ValueError, KeyError, IndexError) as error:

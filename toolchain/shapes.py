@@ -11,15 +11,19 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from toolchain.errors import ShapeError, ToolchainError, UnsafeError, UnsupportedError
-from toolchain.nodes import Step, facts, step
+from toolchain.errors import FileError, ShapeError, ToolchainError, UnsafeError, UnsupportedError
+from toolchain.layouts import MAX_RANK
+from toolchain.nodes import Step, facts, prepare
 from toolchain.ops.operator import NodeFacts, Spec, widen
 from toolchain.ops.shaping import FOLD_LIMIT
+from toolchain.scales import scale_problem
 
 Shape = tuple[int, ...]
 
 MAX_TENSOR_BYTES = 1 << 30
 """Of one tensor for one batch; the largest of VGG16 has 13 million."""
+SHAPE_LIMIT = 64
+"""Elements of the largest tensor whose content can decide a shape, while a file is loaded; shapes have ten."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +69,15 @@ def infer(model: ir.Model, shapes: Mapping[str, Sequence[int]] | None = None) ->
     return specs
 
 
-def given(model: ir.Model, shapes: Mapping[str, Sequence[int]] | None = None) -> dict[str, Spec]:
+def given(
+    model: ir.Model, shapes: Mapping[str, Sequence[int]] | None = None, fold: int = FOLD_LIMIT
+) -> dict[str, Spec]:
     """What is known before the first node: initializers and inputs.
+
+    Args:
+        model: from ``load``.
+        shapes: as for :func:`infer`.
+        fold: elements of the largest initializer whose content is carried along.
 
     Raises:
         ShapeError: ``shapes`` does not fit the inputs, or a dimension stays free.
@@ -75,8 +86,8 @@ def given(model: ir.Model, shapes: Mapping[str, Sequence[int]] | None = None) ->
     for name, value in model.graph.initializers.items():
         tensor = value.const_value
         if tensor is not None:
-            content = widen(tensor.numpy()) if tensor.size <= FOLD_LIMIT else None
-            specs[name] = Spec(tensor.dtype, tuple(tensor.shape.numpy()), content)
+            spec = Spec(tensor.dtype, tuple(tensor.shape.numpy()))
+            specs[name] = Spec(spec.dtype, spec.shape, widen(tensor.numpy())) if spec.size <= fold else spec
     inputs = {value.name or "": value for value in model.graph.inputs if value.name not in specs}
     for name in shapes or {}:
         if name not in inputs:
@@ -96,19 +107,37 @@ def check_sizes(model: ir.Model, name: str) -> None:
         name: how messages call it.
 
     Raises:
-        UnsafeError: a node's output takes more than :data:`MAX_TENSOR_BYTES`.
+        FileError: a scale of a quantized tensor means nothing.
+        UnsafeError: an input or a node's output takes more than :data:`MAX_TENSOR_BYTES`, has more than
+            :data:`MAX_RANK` dimensions, or one larger than any tensor.
     """
     try:
-        specs = given(model)
+        specs = given(model, fold=SHAPE_LIMIT)
     except ShapeError:
         return
-    for typed in walk(model, specs):
+    for value in model.graph.inputs:
+        if problem := _oversized(specs[value.name or ""]):
+            raise UnsafeError(f"{name}: input {value.name!r} {problem}")
+    for node, typed in zip(model.graph, walk(model, specs, hint=False), strict=True):
+        if problem := scale_problem(node, typed.inputs):
+            raise FileError(f"{name}: {typed.facts.where()}: {problem}")
         for tensor, spec in zip(typed.names, typed.outputs, strict=True):
-            if spec is not None and spec.size * _bits(spec) > 8 * MAX_TENSOR_BYTES:
-                raise UnsafeError(
-                    f"{name}: {typed.facts.where()}: output {tensor!r} of shape {list(spec.shape)} takes more than "
-                    f"{MAX_TENSOR_BYTES} bytes; no network of this kind has such a tensor"
-                )
+            if spec is not None:
+                if problem := _oversized(spec):
+                    raise UnsafeError(f"{name}: {typed.facts.where()}: output {tensor!r} {problem}")
+                if tensor is not None and spec.value is not None and spec.size > SHAPE_LIMIT:
+                    specs[tensor] = Spec(spec.dtype, spec.shape)
+
+
+def _oversized(spec: Spec) -> str:
+    """What is wrong with a tensor's size, or nothing."""
+    shape, size = spec.shape, spec.size
+    if len(shape) > MAX_RANK:
+        return f"has {len(shape)} dimensions; at most {MAX_RANK} are read"
+    beside_zero = not size and max(shape) > 8 * MAX_TENSOR_BYTES
+    if beside_zero or (size > MAX_TENSOR_BYTES // 16 and size * _bits(spec) > 8 * MAX_TENSOR_BYTES):
+        return f"of shape {list(shape)} takes more than {MAX_TENSOR_BYTES} bytes; no network of this kind has that"
+    return ""
 
 
 def _bits(spec: Spec) -> int:
@@ -116,7 +145,7 @@ def _bits(spec: Spec) -> int:
     return 8 if spec.dtype in (ir.DataType.STRING, ir.DataType.UNDEFINED) else spec.dtype.bitwidth
 
 
-def walk(model: ir.Model, specs: dict[str, Spec]) -> Iterator[Typed]:
+def walk(model: ir.Model, specs: dict[str, Spec], *, hint: bool = True) -> Iterator[Typed]:
     """Every node in order with its tensors' types; adds what it finds to ``specs``.
 
     A node whose outputs cannot be inferred takes the types that the file states for them, where it does.
@@ -124,36 +153,39 @@ def walk(model: ir.Model, specs: dict[str, Spec]) -> Iterator[Typed]:
     Args:
         model: from ``load``.
         specs: from :func:`given`.
+        hint: whether problems name the nearest operator.
     """
+    opsets = model.opset_imports
     for index, node in enumerate(model.graph):
-        about = facts(node, index, model.opset_imports)
-        input_names = tuple(None if value is None else value.name for value in node.inputs)
-        inputs = tuple(None if name is None else specs.get(name) for name in input_names)
-        prepared, outputs, problem = _node(model, node, index, inputs)
-        names = tuple(value.name or None for value in node.outputs)
+        about = facts(node, index, opsets)
+        input_names = tuple([None if value is None else value.name for value in node.inputs])
+        inputs = tuple([None if name is None else specs.get(name) for name in input_names])
+        prepared, outputs, problem = _node(node, about, inputs, hint)
+        names = tuple([value.name or None for value in node.outputs])
         specs.update({n: s for n, s in zip(names, outputs, strict=True) if n is not None and s is not None})
         yield Typed(about, prepared, input_names, names, inputs, outputs, problem)
 
 
 def _node(
-    model: ir.Model, node: ir.Node, index: int, inputs: tuple[Spec | None, ...]
+    node: ir.Node, about: NodeFacts, inputs: tuple[Spec | None, ...], hint: bool
 ) -> tuple[Step | None, tuple[Spec | None, ...], str]:
     """A node's operator, its outputs' types, and what is wrong with it."""
     prepared: Step | None = None
-    stated = tuple(_stated(value) for value in node.outputs)
+    outputs = node.outputs
     try:
-        prepared = step(node, index, model.opset_imports)
+        prepared = prepare(node, about, hint=hint)
         for value, spec in zip(node.inputs, inputs, strict=True):
             if value is not None and spec is None:
-                return prepared, stated, f"{prepared.facts.where()}: shape of input {value.name!r} is not known"
+                problem = f"{about.where()}: shape of input {value.name!r} is not known"
+                return prepared, tuple(map(_stated, outputs)), problem
         found = prepared.operator.infer(prepared.attributes, inputs)
     except ToolchainError as error:
-        return prepared, stated, str(error)
+        return prepared, tuple(map(_stated, outputs)), str(error)
     except (ValueError, TypeError, IndexError, KeyError, ZeroDivisionError, OverflowError) as error:
-        where = facts(node, index, model.opset_imports).where()
         shown = [None if spec is None else list(spec.shape) for spec in inputs]
-        return prepared, stated, f"{where}: does not take inputs of shapes {shown}: {error}; repair the model"
-    return prepared, (*found, *stated[len(found) :])[: len(node.outputs)], ""
+        problem = f"{about.where()}: does not take inputs of shapes {shown}: {error}; repair the model"
+        return prepared, tuple(map(_stated, outputs)), problem
+    return prepared, (*found, *map(_stated, outputs[len(found) :]))[: len(outputs)], ""
 
 
 def _stated(value: ir.Value) -> Spec | None:

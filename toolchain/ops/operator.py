@@ -10,6 +10,7 @@ and returns such arrays.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -49,7 +50,7 @@ class Spec:
     @property
     def size(self) -> int:
         """Number of elements."""
-        return int(np.prod(self.shape, dtype=object)) if self.shape else 1
+        return math.prod(map(int, self.shape))  # as Python's integers, which do not overflow
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,8 @@ class Operator:
         domain: ``""`` for ai.onnx.
         spread: how errors of the inputs spread to the outputs (``ops/spreads.py``); ``None`` where nobody has
             derived it, so that regions in which this operator follows another cannot be judged.
+        budget: of an element-wise function, what ``bound`` allows, in units in the last place, as one writes it; empty
+            for one that is exact or bounded otherwise. ``benchmarks/ulps.py`` measures each.
     """
 
     name: str
@@ -112,6 +115,7 @@ class Operator:
     macs: Callable[[Any, Sequence[Spec | None], Sequence[Spec]], int] = field(default=lambda *_: 0)
     domain: str = ""
     spread: Spread | None = None
+    budget: str = ""
 
     @property
     def key(self) -> tuple[str, str]:

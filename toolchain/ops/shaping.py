@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -73,6 +72,6 @@ def folding(infer: Infer, evaluate: Evaluate) -> Infer:
         if any(s is not None and s.value is None for s in inputs) or any(s.size > FOLD_LIMIT for s in specs):
             return specs
         results = evaluate(node, [None if s is None else s.value for s in inputs])
-        return tuple(replace(spec, value=array) for spec, array in zip(specs, results, strict=True))
+        return tuple(Spec(spec.dtype, spec.shape, array) for spec, array in zip(specs, results, strict=True))
 
     return inferred
