@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -38,8 +38,12 @@ FEWEST = 11
 """Rounds that the interval of a median needs; a case slower than the time allows makes as many."""
 AGREEMENT = 1e-12
 """Of the largest answer: both compute in float64, so that only the order of summation differs."""
+FLOAT32_AGREEMENT = float(np.finfo(np.float32).eps) * 64
 POOL_GOAL, CONV_GOAL = 500.0, 1.0
 SEED = 0
+OPSET = 22
+EXTRAS = {"pads": "padded", "ceil_mode": "ceil_mode", "count_include_pad": "padding counts"}
+"""How a case's name says what its attributes add."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ class Case:
 
 
 def node_case(
-    name: str, goal: float, op: str, shape: tuple[int, ...], *weights: tuple[int, ...], **attributes: Any
+    name: str, goal: float | None, op: str, shape: tuple[int, ...], *weights: tuple[int, ...], **attributes: Any
 ) -> Case:
     """One node in float64, weights as initializers.
 
@@ -73,34 +77,102 @@ def node_case(
         attributes: of the node.
     """
     generator = np.random.default_rng(SEED)
+    drawn = [generator.standard_normal(weight) for weight in weights]
+    return _case(name, goal, op, generator.standard_normal(shape), drawn, attributes)
+
+
+def pool_case(op: str, shape: tuple[int, ...], where: str, dtype: Any = np.float64, **attributes: Any) -> Case:
+    """A pool, named after its windows and the network that has it.
+
+    Args:
+        op: operator.
+        shape: of the input, [N, C, H, W].
+        where: the network.
+        dtype: float64, int8 or uint8 (all values are drawn).
+        attributes: of the node.
+    """
+    kernel, strides = attributes.get("kernel_shape"), attributes.get("strides", [1, 1])
+    window = "" if kernel is None else f", {kernel[0]}/{strides[0]}"
+    extras = [text for key, text in EXTRAS.items() if attributes.get(key)]
+    name = ", ".join([f"{op} {'x'.join(map(str, shape))}{window}", *extras, where])
+    generator = np.random.default_rng(SEED)
+    if np.dtype(dtype).kind == "f":
+        x: Array = generator.standard_normal(shape)
+    else:
+        limits = np.iinfo(dtype)
+        x = generator.integers(limits.min, limits.max, shape, dtype, endpoint=True)
+        name = name.replace(op, f"{op} {np.dtype(dtype).name}")
+    return _case(name, POOL_GOAL, op, x, [], attributes)
+
+
+def _case(
+    name: str, goal: float | None, op: str, x: Array, weights: Sequence[Array], attributes: Mapping[str, Any]
+) -> Case:
     names = [f"w{i}" for i in range(len(weights))]
+    kind = helper.np_dtype_to_tensor_dtype(x.dtype)
     graph = helper.make_graph(
         [helper.make_node(op, ["x", *names], ["y"], name=op, **attributes)],
         name,
-        [helper.make_tensor_value_info("x", onnx.TensorProto.DOUBLE, shape)],
-        [onnx.ValueInfoProto(name="y", type=helper.make_tensor_type_proto(onnx.TensorProto.DOUBLE, None))],
-        [numpy_helper.from_array(generator.standard_normal(w), n) for w, n in zip(weights, names, strict=True)],
+        [helper.make_tensor_value_info("x", kind, x.shape)],
+        [onnx.ValueInfoProto(name="y", type=helper.make_tensor_type_proto(kind, None))],
+        [numpy_helper.from_array(w, n) for w, n in zip(weights, names, strict=True)],
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 22)], ir_version=10)
-    return Case(name, goal, model, {"x": generator.standard_normal(shape)})
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
+    return Case(name, goal, model, {"x": x})
 
 
-def cases() -> tuple[Case, ...]:
-    """Layers as the networks have them, odd ones besides, and LeNet-5."""
-    window = {"kernel_shape": [3, 3], "strides": [2, 2]}
-    same = {"pads": [1, 1, 1, 1]}
-    pool, conv = POOL_GOAL, CONV_GOAL
+def pools() -> tuple[Case, ...]:
+    """Every kind of pool that the networks named have, at their sizes."""
+
+    def window(size: int, stride: int, pad: int = 0, **more: int) -> dict[str, Any]:
+        padding = {"pads": [pad] * 4} if pad else {}
+        return {"kernel_shape": [size, size], "strides": [stride, stride], **padding, **more}
+
+    two, three, same = window(2, 2), window(3, 2), window(3, 1, 1)
     return (
-        node_case("MaxPool 1x6x28x28, 2/2", pool, "MaxPool", (1, 6, 28, 28), kernel_shape=[2, 2], strides=[2, 2]),
-        node_case("MaxPool 1x64x55x55, 3/2", pool, "MaxPool", (1, 64, 55, 55), **window),
-        node_case("MaxPool 1x32x28x28, 3/1, padded", pool, "MaxPool", (1, 32, 28, 28), kernel_shape=[3, 3], **same),
-        node_case(
-            "AveragePool 1x6x28x28, 2/2", pool, "AveragePool", (1, 6, 28, 28), kernel_shape=[2, 2], strides=[2, 2]
+        pool_case("MaxPool", (1, 6, 28, 28), "LeNet-5", **two),
+        pool_case("MaxPool", (32, 6, 28, 28), "LeNet-5", **two),
+        *(
+            pool_case("MaxPool", (1, channels, size, size), "VGG16", **two)
+            for channels, size in ((64, 224), (128, 112), (256, 56), (512, 28), (512, 14))
         ),
-        node_case("AveragePool 1x64x27x27, 3/2", pool, "AveragePool", (1, 64, 27, 27), **window),
-        node_case(
-            "AveragePool 1x32x14x14, 3/1, padded", pool, "AveragePool", (1, 32, 14, 14), kernel_shape=[3, 3], **same
+        *(
+            pool_case("MaxPool", (1, channels, size, size), "AlexNet", **three)
+            for channels, size in ((96, 55), (256, 27), (256, 13))
         ),
+        pool_case("MaxPool", (16, 256, 13, 13), "AlexNet", **three),
+        pool_case("MaxPool", (1, 64, 112, 112), "ResNet-50", **window(3, 2, 1)),
+        pool_case("MaxPool", (1, 192, 28, 28), "GoogLeNet", **same),
+        pool_case("MaxPool", (1, 64, 111, 111), "SqueezeNet", **window(3, 2, ceil_mode=1)),
+        pool_case("MaxPool", (1, 512, 13, 13), "YOLOv3-SPP", **window(5, 1, 2)),
+        pool_case("MaxPool", (1, 512, 13, 13), "YOLOv3-SPP", **window(13, 1, 6)),
+        *(
+            pool_case("MaxPool", shape, where, dtype, **attributes)
+            for dtype in (np.uint8, np.int8)
+            for shape, where, attributes in (
+                ((1, 128, 112, 112), "VGG16", two),
+                ((1, 256, 27, 27), "AlexNet", three),
+                ((1, 64, 112, 112), "ResNet-50", window(3, 2, 1)),
+            )
+        ),
+        pool_case("AveragePool", (1, 6, 28, 28), "LeNet-5", **two),
+        pool_case("AveragePool", (1, 16, 10, 10), "LeNet-5", **two),
+        pool_case("AveragePool", (32, 6, 28, 28), "LeNet-5", **two),
+        pool_case("AveragePool", (1, 128, 56, 56), "DenseNet-121", **two),
+        pool_case("AveragePool", (1, 256, 27, 27), "AlexNet's windows", **three),
+        pool_case("AveragePool", (1, 1280, 8, 8), "Inception-v3", **same),
+        pool_case("AveragePool", (1, 1280, 8, 8), "Inception-v3", **same, count_include_pad=1),
+        pool_case("AveragePool", (1, 2048, 7, 7), "ResNet-50", **window(7, 1)),
+        pool_case("LpPool", (1, 64, 56, 56), "AlexNet's windows", **three),
+        pool_case("GlobalAveragePool", (1, 2048, 7, 7), "ResNet-50"),
+        pool_case("GlobalMaxPool", (1, 2048, 7, 7), "ResNet-50"),
+    )
+
+
+def convolutions() -> tuple[Case, ...]:
+    """Layers as the networks have them, and odd ones besides."""
+    conv, same = CONV_GOAL, {"pads": [1, 1, 1, 1]}
+    return (
         node_case("Conv 1x1x32x32, 6 of 5x5", conv, "Conv", (1, 1, 32, 32), (6, 1, 5, 5), (6,)),
         node_case("Conv 1x6x14x14, 16 of 5x5", conv, "Conv", (1, 6, 14, 14), (16, 6, 5, 5), (16,)),
         node_case("Conv 1x64x56x56, 64 of 3x3", conv, "Conv", (1, 64, 56, 56), (64, 64, 3, 3), (64,), **same),
@@ -110,8 +182,12 @@ def cases() -> tuple[Case, ...]:
         node_case("Conv 1x64x28x28, depthwise 3x3", conv, "Conv", (1, 64, 28, 28), (64, 1, 3, 3), group=64, **same),
         node_case("Conv 1x64x28x28, 4 groups", conv, "Conv", (1, 64, 28, 28), (64, 16, 3, 3), group=4, **same),
         node_case("Conv 8x16x20x20, dilated 2", conv, "Conv", (8, 16, 20, 20), (16, 16, 3, 3), dilations=[2, 2]),
-        lenet5(),
     )
+
+
+def cases() -> tuple[Case, ...]:
+    """Pools, convolutions and LeNet-5."""
+    return (*pools(), *convolutions(), lenet5())
 
 
 def lenet5() -> Case:
@@ -138,9 +214,10 @@ def measure(case: Case, *, rounds: int = ROUNDS, seconds: float = SECONDS) -> di
     """
     ours, theirs = Reference(ir.from_proto(case.model)), ReferenceEvaluator(case.model)
     (name,) = ours.outputs
-    mine, other = ours.run(case.feeds)[name], np.asarray(theirs.run([name], dict(case.feeds))[0])
+    answers: Any = theirs.run([name], dict(case.feeds))
+    mine, other = ours.run(case.feeds)[name].astype(np.float64), np.asarray(answers[0])
     scale = float(np.abs(mine).max())
-    allowed = AGREEMENT if other.dtype == np.float64 else float(np.finfo(np.float32).eps) * 64
+    allowed = 0.0 if other.dtype.kind in "iu" else AGREEMENT if other.dtype == np.float64 else FLOAT32_AGREEMENT
     error = float(np.abs(mine - other).max()) / scale
     if mine.shape != other.shape or not error <= allowed:
         raise AssertionError(f"{case.name}: answers differ by {error:.3g} of the largest; allowed {allowed:.3g}")
@@ -175,11 +252,13 @@ def report(facts: dict[str, Any]) -> str:
         "# The interpreter beside onnx.reference",
         "",
         f"{machine['cpu']}, {machine['cores']} cores, load {machine['load']} before the run; Python "
-        f"{machine['python']}, {packages}. One thread, float64 (onnx.reference runs LeNet-5 in its float32). "
-        "Medians of "
-        "calls made in turns, after the answers were compared; brackets are 95% intervals. A goal counts as "
-        "reached when "
-        "the lower end of the interval reaches it.",
+        f"{machine['python']}, {packages}. One thread, float64 unless the case says another type (onnx.reference runs "
+        "LeNet-5 in its float32). Medians of calls made in turns, after the answers were compared; brackets are 95% "
+        "intervals. A goal counts as reached when the lower end of the interval reaches it. `3/2` is a window of 3 by "
+        "3 and a stride of 2.",
+        "",
+        "onnx.reference walks windows in Python in most pools; its global pools are one NumPy reduction, which leaves "
+        "nothing to win. A pool of a few thousand values costs the interpreter about as long as the calls into NumPy.",
         "",
         "| case | rounds | onnx-edge us | onnx.reference us | times as fast | goal |",
         "|---|---:|---:|---:|---:|---|",

@@ -1,18 +1,23 @@
 """Measure the ulp budgets of the element-wise operators against ONNX Runtime's CPU provider.
 
 Runs every function on a sweep of float32 bit patterns (all exponents, both signs, and the neighbours of every power
-of two) and prints, beside the budget written in ``toolchain/ops``, the largest error seen: relative to one unit in
-the last place of the exact value, and as a fraction of the limit that the budget allows. Exit code 1 if one is over.
+of two), those of two operands on pairs from it, and prints, beside the budget written in ``toolchain/ops``, the largest
+error seen: relative to one unit in the last place of the exact value, and as a fraction of the limit that the budget
+allows. Exit code 1 if one is over. ``--write`` keeps the result in ``results/ulps.json``, from which the documents take
+it.
 
-    python -m benchmarks.ulps [--step 4099]
+    python -m benchmarks.ulps [--step 4099] [--write]
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import platform
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +26,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
+from toolchain.files import write_bytes
 from toolchain.nodes import version_in_force
 from toolchain.ops import registry
 from toolchain.ops.operator import NodeFacts
@@ -38,17 +44,22 @@ FUNCTIONS = (
 # fmt: on
 
 
+RESULTS = Path(__file__).parent / "results" / "ulps.json"
+
+
 @dataclass(frozen=True)
 class Case:
-    """One function to measure: operator, attributes, and the opset if not the usual one."""
+    """One function to measure: operator, attributes, the opset if not the usual one, and what the second operand is."""
 
     op_type: str
     attributes: Mapping[str, Any] = field(default_factory=dict)
     opset: int = OPSET
+    second: str = ""
 
     def __str__(self) -> str:
         given = ", ".join(f"{k}={v}" for k, v in self.attributes.items())
-        return self.op_type + (f"({given})" if given else "")
+        second = f", {self.second} second operand" if self.second in ("near", "shuffled") else ""
+        return self.op_type + (f"({given})" if given else "") + second
 
 
 CASES = (
@@ -58,6 +69,15 @@ CASES = (
     Case("Celu", {"alpha": 0.25}),
     Case("HardSigmoid", {"alpha": 0.16666667, "beta": 0.5}),
     Case("LeakyRelu", {"alpha": 0.3}),
+    Case("Shrink", {"lambd": 0.5, "bias": 0.3}),
+    Case("Swish", {}, 24),
+    Case("Swish", {"alpha": 1.702}, 24),
+    *(Case(name, second="shuffled") for name in ("Add", "Sub", "Mul", "Div")),
+    *(Case(name, second="near") for name in ("Add", "Sub", "Div")),
+    Case("Pow", second="exponent"),
+    Case("Mod", {"fmod": 1}, second="near"),
+    Case("PRelu", second="shuffled"),
+    Case("DequantizeLinear", second="scale"),
 )
 
 
@@ -86,11 +106,30 @@ def sweep(step: int) -> Array:
     return values[np.isfinite(values)]
 
 
-def session(case: Case) -> ort.InferenceSession:
+def operands(case: Case, x: Array) -> list[Array]:
+    """The inputs of a case, from a sweep: pairs of far and of near numbers, powers, integers with a scale."""
+    rng = np.random.default_rng(0)
+    if case.second == "shuffled":
+        return [x, rng.permutation(x)]
+    if case.second == "near":
+        finite = x[np.abs(x) < 1e30]
+        return [finite, (finite * rng.uniform(0.25, 4.0, finite.size)).astype(np.float32)]
+    if case.second == "exponent":
+        return [np.abs(x), rng.uniform(-8.0, 8.0, x.size).astype(np.float32)]
+    if case.second == "scale":
+        return [x.view(np.int32), np.array(0.0123456, dtype=np.float32)]
+    return [x]
+
+
+def session(case: Case, given: list[Array]) -> ort.InferenceSession:
     """ONNX Runtime on a graph of the one node."""
-    node = helper.make_node(case.op_type, ["x"], ["y"], **case.attributes)
-    info = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [None]) for n in "xy"]
-    graph = helper.make_graph([node], "one", info[:1], info[1:])
+    names = [f"x{i}" for i in range(len(given))]
+    node = helper.make_node(case.op_type, names, ["y"], **case.attributes)
+    inputs = [
+        helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(a.dtype), [None] * a.ndim)
+        for n, a in zip(names, given, strict=True)
+    ]
+    graph = helper.make_graph([node], "one", inputs, [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None])])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", case.opset)], ir_version=10)
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
@@ -102,12 +141,13 @@ def measure(case: Case, x: Array) -> Measured:
     """Largest error of ONNX Runtime over a sweep, in ulps and as a fraction of the budget."""
     operator = registry()["", case.op_type]
     version = version_in_force("", case.op_type, case.opset)
-    facts = NodeFacts("case", case.op_type, "", version, case.attributes, (True,), 1)
+    given = operands(case, x)
+    facts = NodeFacts("case", case.op_type, "", version, case.attributes, (True,) * len(given), 1)
     node = operator.parse(facts)
-    wide = x.astype(np.float64)
-    (exact,) = operator.evaluate(node, [wide])
-    (limit,) = operator.bound(node, [wide], [exact], ROUNDOFF)
-    got = session(case).run(None, {"x": x})[0].astype(np.float64)
+    wide = [a.astype(np.float64) if a.dtype == np.float32 else a for a in given]
+    (exact,) = operator.evaluate(node, wide)
+    (limit,) = operator.bound(node, wide, [exact], ROUNDOFF)
+    got = session(case, given).run(None, {f"x{i}": a for i, a in enumerate(given)})[0].astype(np.float64)
     with np.errstate(all="ignore"):
         error = np.where((got == exact) | (np.isnan(got) & np.isnan(exact)), 0.0, np.abs(got - exact))
         error = np.where(np.isnan(error), np.inf, error)
@@ -117,22 +157,30 @@ def measure(case: Case, x: Array) -> Measured:
         normal = (np.abs(exact) >= 2.0**-126) & (np.abs(exact) <= np.finfo(np.float32).max)
         relative = np.where(normal, error / ulp, 0.0)
     worst = int(np.argmax(used))
-    return Measured(float(np.max(relative)), float(used[worst]), float(x[worst]))
+    return Measured(float(np.max(relative)), float(used[worst]), float(given[0][worst]))
 
 
 def main() -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--step", type=int, default=4099, help="distance of the bit patterns (default: 4099)")
-    x = sweep(parser.parse_args().step)
+    parser.add_argument("--write", action="store_true", help=f"keep the result in {RESULTS.name}")
+    options = parser.parse_args()
+    x, rows = sweep(options.step), []
     lines = [f"{'function':<44}{'ulps seen':>14}{'of the budget':>16}  at", "-" * 90]
     over = 0
     for case in CASES:
         found = measure(case, x)
         over += found.used > 1
+        budget = registry()["", case.op_type].budget
+        rows.append({"operator": case.op_type, "case": str(case), "budget": budget, **asdict(found)})
         lines.append(f"{case!s:<44}{found.ulps:>14.4g}{found.used:>16.3f}  {found.at:.9g}")
     lines.append(f"{x.size} inputs, onnx {onnx.__version__}, onnxruntime {ort.__version__}; {over} over the budget")
     sys.stdout.write("\n".join(lines) + "\n")
+    if options.write:
+        about = {"onnx": onnx.__version__, "onnxruntime": ort.__version__, "machine": platform.machine()}
+        kept = {**about, "inputs": int(x.size), "step": options.step, "cases": rows}
+        write_bytes(RESULTS, (json.dumps(kept, indent=1) + "\n").encode(), force=True)
     return 1 if over else 0
 
 

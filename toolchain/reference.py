@@ -7,7 +7,6 @@ rounded on the way.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -42,6 +41,8 @@ class Reference:
         }
         self.inputs = tuple(value for value in model.graph.inputs if value.name not in self.constants)
         self.outputs = tuple(value.name or "" for value in model.graph.outputs)
+        self._expected = {value.name or "": _stated(value) for value in self.inputs}
+        self._last = _last_readers(self.steps)
 
     def run(self, feeds: Mapping[str, Array], keep: Collection[str] = ()) -> dict[str, Array]:
         """Interpret the graph.
@@ -57,28 +58,44 @@ class Reference:
             ShapeError: the feeds do not fit the graph's inputs.
             UnsupportedError: a node cannot be evaluated on these tensors.
         """
+        self._check(feeds)
         values = dict(self.constants)
-        values.update({name: widen(np.asarray(array)) for name, array in self._checked(feeds).items()})
+        for name, array in feeds.items():
+            values[name] = widen(np.asarray(array))
         wanted = {*self.outputs, *keep}
-        pending = Counter(name for step in self.steps for name in step.inputs if name)
-        for step in self.steps:
+        for step, read in zip(self.steps, self._last, strict=True):
             results = evaluate(step, [None if name is None else values[name] for name in step.inputs])
             values.update({n: array for n, array in zip(step.outputs, results, strict=False) if n is not None})
-            for name in step.inputs:
-                if name:
-                    pending[name] -= 1
-                    if not pending[name] and name not in wanted:
-                        values.pop(name, None)
-        return {name: values[name] for name in wanted if name in values}
+            for name in read:
+                if name not in wanted:
+                    values.pop(name, None)
+        return {name: values[name] for name in (*self.outputs, *keep) if name in values}
 
-    def _checked(self, feeds: Mapping[str, Array]) -> Mapping[str, Array]:
+    def _check(self, feeds: Mapping[str, Array]) -> None:
         """Refuse feeds that do not fit."""
-        names = [value.name or "" for value in self.inputs]
-        if set(feeds) - set(self.constants) != set(names):
-            raise ShapeError(f"the graph's inputs are {names}; received {sorted(feeds)}")
-        for value in self.inputs:
-            check_feed(value, feeds[value.name or ""])
-        return feeds
+        if feeds.keys() != self._expected.keys() and feeds.keys() - self.constants.keys() != self._expected.keys():
+            raise ShapeError(f"the graph's inputs are {list(self._expected)}; received {sorted(feeds)}")
+        for name, (shape, dtype) in self._expected.items():
+            _check_array(name, shape, dtype, feeds[name])
+
+
+def _last_readers(steps: Sequence[Step]) -> tuple[tuple[str, ...], ...]:
+    """For each step the tensors that no later one reads."""
+    seen: set[str] = set()
+    last: list[tuple[str, ...]] = []
+    for step in reversed(steps):
+        last.append(tuple({name for name in step.inputs if name and name not in seen}))
+        seen.update(last[-1])
+    return tuple(reversed(last))
+
+
+Stated = tuple[list[int | str] | None, np.dtype[Any] | None]
+
+
+def _stated(value: ir.Value) -> Stated:
+    """Shape (free dimensions by name) and element type of a graph input, as far as the model states them."""
+    shape = None if value.shape is None else [d if isinstance(d, int) else str(d) for d in value.shape]
+    return shape, None if value.dtype is None else value.dtype.numpy()
 
 
 def check_feed(value: ir.Value, array: Array) -> None:
@@ -87,19 +104,20 @@ def check_feed(value: ir.Value, array: Array) -> None:
     Raises:
         ShapeError: rank, a fixed dimension or the element type differs.
     """
-    expected = None if value.shape is None else [d if isinstance(d, int) else str(d) for d in value.shape]
-    if expected is not None and (
-        len(expected) != array.ndim
-        or any(isinstance(want, int) and want != got for want, got in zip(expected, array.shape, strict=True))
+    _check_array(str(value.name), *_stated(value), array)
+
+
+def _check_array(name: str, shape: list[int | str] | None, dtype: np.dtype[Any] | None, array: Array) -> None:
+    if shape is not None and (
+        len(shape) != array.ndim
+        or any(want != got for want, got in zip(shape, array.shape, strict=True) if isinstance(want, int))
     ):
         raise ShapeError(
-            f"input {value.name!r}: expected shape {expected}, received {list(array.shape)}; "
+            f"input {name!r}: expected shape {shape}, received {list(array.shape)}; "
             "reshape the data, or export the model for this shape"
         )
-    if value.dtype is not None and array.dtype != value.dtype.numpy():
-        raise ShapeError(
-            f"input {value.name!r}: expected {value.dtype.numpy()}, received {array.dtype}; convert the data"
-        )
+    if dtype is not None and array.dtype != dtype:
+        raise ShapeError(f"input {name!r}: expected {dtype}, received {array.dtype}; convert the data")
 
 
 def evaluate(step: Step, inputs: Sequence[Array | None]) -> tuple[Array, ...]:

@@ -27,6 +27,8 @@ PROVIDERS = {
     "qnn": "QNNExecutionProvider",
 }
 OPTIMIZATION = ("off", "basic", "extended", "all")
+LARGE_BYTES = 1 << 20
+"""From here on an initializer is handed over beside the graph, not copied into its serialised form."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ class SessionOptions:
             default there multiplies faster and wrongly where two products of uint8 by int8 exceed 32,767.
         allow_fallback: nodes that the provider cannot run may go to the CPU.
         profile: folder and prefix for the runtime's own profile, or ``None``.
-        optimized_model: where to save the graph that runs, or ``None``.
+        optimized_model: where to save the graph that runs, or ``None``; initializers of :data:`LARGE_BYTES` go to a
+            file beside it, ``.weights`` added to its name.
         provider_options: passed on as they are.
         session_options: configuration entries such as ``session.intra_op.allow_spinning``, passed on.
     """
@@ -90,11 +93,41 @@ def serialized(model: ir.Model) -> bytes:
         raise FileError(f"the model is larger than the 2 GB that one ONNX file holds: {error}") from error
 
 
+@dataclass(frozen=True)
+class Detached:
+    """A model in two parts, so that large weights need not be copied to be handed over.
+
+    Attributes:
+        content: serialised ModelProto in which large initializers stand as external data of a file that is never read.
+        weights: these initializers by name.
+    """
+
+    content: bytes
+    weights: Mapping[str, Array]
+
+
+def detached(model: ir.Model) -> Detached:
+    """Take the large initializers of the main graph out of a model; it stays as it is."""
+    copy = model.clone()
+    weights: dict[str, Array] = {}
+    for name, value in copy.graph.initializers.items():
+        tensor = value.const_value
+        if tensor is None or tensor.nbytes < LARGE_BYTES:
+            continue
+        array = np.ascontiguousarray(tensor.numpy())
+        if array.dtype.kind in "fiu":  # the runtime takes no others from NumPy
+            weights[name] = array
+            value.const_value = ir.ExternalTensor(
+                "weights", 0, tensor.nbytes, tensor.dtype, shape=ir.Shape(array.shape), name=name
+            )
+    return Detached(serialized(copy), weights)
+
+
 class Session:
     """A model in ONNX Runtime.
 
     Args:
-        model: the model, or its serialised form.
+        model: the model, its serialised form, its parts, or its file (trusted: one that this toolchain wrote).
         options: how to run it.
 
     Raises:
@@ -103,17 +136,22 @@ class Session:
         FileError: the runtime refuses the model.
     """
 
-    def __init__(self, model: ir.Model | bytes, options: SessionOptions | None = None) -> None:
+    def __init__(self, model: ir.Model | bytes | Detached | Path, options: SessionOptions | None = None) -> None:
         self.options = options or SessionOptions()
         ort = onnxruntime()
         _check_provider(self.options.provider)
-        content = model if isinstance(model, bytes) else serialized(model)
+        native = _native_options(ort, self.options)
+        content = _content(model)
+        if isinstance(model, Detached):
+            # The runtime reads these arrays where they are, so they must live as long as the session.
+            self._weights = [ort.OrtValue.ortvalue_from_numpy(array) for array in model.weights.values()]
+            native.add_external_initializers(list(model.weights), self._weights)
         full = PROVIDERS[self.options.provider]
         providers: list[Any] = [(full, dict(self.options.provider_options))]
         if full != PROVIDERS["cpu"] and self.options.allow_fallback:
             providers.append(PROVIDERS["cpu"])
         try:
-            self._session = ort.InferenceSession(content, _native_options(ort, self.options), providers=providers)
+            self._session = ort.InferenceSession(content, native, providers=providers)
         except Exception as error:
             raise _refusal(error, self.options.provider) from error
         if full not in self._session.get_providers():
@@ -146,6 +184,15 @@ class Session:
         except Exception as error:
             raise UsageError(f"onnxruntime cannot run the model on these inputs: {one_line(error)}") from error
         return {name: np.asarray(array) for name, array in zip(names, results, strict=True)}
+
+
+def _content(model: ir.Model | bytes | Detached | Path) -> bytes | str:
+    """What the runtime is given: serialised, or the name of a file."""
+    if isinstance(model, Path):
+        return str(model)
+    if isinstance(model, Detached):
+        return model.content
+    return model if isinstance(model, bytes) else serialized(model)
 
 
 def one_line(error: BaseException, limit: int = 300) -> str:
@@ -185,6 +232,11 @@ def _native_options(ort: Any, options: SessionOptions) -> Any:
         native.profile_file_prefix = str(options.profile)
     if options.optimized_model is not None:
         native.optimized_model_filepath = str(options.optimized_model)
+        weights = f"{options.optimized_model.name}.weights"
+        native.add_session_config_entry("session.optimized_model_external_initializers_file_name", weights)
+        native.add_session_config_entry(
+            "session.optimized_model_external_initializers_min_size_in_bytes", str(LARGE_BYTES)
+        )
     if not options.allow_fallback and options.provider != "cpu":
         native.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     for key, value in options.session_options:

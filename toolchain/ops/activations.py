@@ -165,6 +165,7 @@ def _operator(
     function: Callable[[Parameters, Array], Array],
     limit: ActivationBound,
     spread: Spread | None,
+    budget: str = "",
 ) -> Operator:
     def evaluate(node: Parameters, inputs: Inputs) -> tuple[Array, ...]:
         with np.errstate(all="ignore"):
@@ -173,7 +174,7 @@ def _operator(
     def bound(node: Parameters, inputs: Inputs, exact: Sequence[Array], roundoff: float) -> tuple[Bound, ...]:
         return (limit(node, required(inputs, 0), exact[0], roundoff),)
 
-    return Operator(name, frozenset(versions), parse, evaluate, like_first, bound, spread=spread)
+    return Operator(name, frozenset(versions), parse, evaluate, like_first, bound, spread=spread, budget=budget)
 
 
 _STEEPEST = frozenset({"LeakyRelu", "Elu", "Selu"})
@@ -259,18 +260,29 @@ def _exact(node: object, inputs: Inputs, exact: Sequence[Array], roundoff: float
     return (EXACT,)
 
 
+OF_ALPHA, OF_INPUT = Budget(4.0, 1.0).of("alpha"), Budget(4.0, 2.0).of("x")
+
 OPERATORS = (
-    _operator("LeakyRelu", {1, 6, 16}, _both(0.01), leaky_relu, _budget(0.5), _rising),
-    _operator("Elu", {1, 6, 22}, _both(1.0), elu, _of_alpha(4.0, 1.0), _rising),
-    _operator("Selu", {1, 6, 22}, _selu_parameters, selu, _of_alpha(4.0, 1.0), _rising),
-    _operator("Celu", {12, 28}, _both(1.0), celu, _of_alpha(4.0, 1.0), _rising),
+    _operator("LeakyRelu", {1, 6, 16}, _both(0.01), leaky_relu, _budget(0.5), _rising, "0.5"),
+    _operator("Elu", {1, 6, 22}, _both(1.0), elu, _of_alpha(4.0, 1.0), _rising, OF_ALPHA),
+    _operator("Selu", {1, 6, 22}, _selu_parameters, selu, _of_alpha(4.0, 1.0), _rising, OF_ALPHA),
+    _operator("Celu", {12, 28}, _both(1.0), celu, _of_alpha(4.0, 1.0), _rising, OF_ALPHA),
     _operator("ThresholdedRelu", {10, 22}, _both(1.0), thresholded_relu, _selects, _rising),
     _operator("HardSigmoid", {1, 6, 22}, _both(0.2, 0.5), hard_sigmoid, _linear, corners),
-    _operator("Gelu", {20}, _gelu_parameters, gelu, _budget(4.0, 2.0, TAIL), lipschitz(1.13)),
-    _operator("Swish", {24}, _both(1.0), swish, swish_bound, lipschitz(1.1)),
-    _operator("HardSwish", {14, 22}, _both(0.0), hard_swish, _budget(4.0, 2.0, 4.0), lipschitz(1.5)),
-    _operator("Shrink", {9}, _shrink_parameters, shrink, _shifted, None),
-    Operator("PRelu", frozenset({1, 6, 7, 9, 16}), _prelu_parse, prelu, like_first, _prelu_bound, spread=_prelu_spread),
+    _operator("Gelu", {20}, _gelu_parameters, gelu, _budget(4.0, 2.0, TAIL), lipschitz(1.13), OF_INPUT),
+    _operator("Swish", {24}, _both(1.0), swish, swish_bound, lipschitz(1.1), "44 + 2 of x"),
+    _operator("HardSwish", {14, 22}, _both(0.0), hard_swish, _budget(4.0, 2.0, 4.0), lipschitz(1.5), OF_INPUT),
+    _operator("Shrink", {9}, _shrink_parameters, shrink, _shifted, None, "0.5"),
+    Operator(
+        "PRelu",
+        frozenset({1, 6, 7, 9, 16}),
+        _prelu_parse,
+        prelu,
+        like_first,
+        _prelu_bound,
+        spread=_prelu_spread,
+        budget="0.5",
+    ),
     Operator("IsInf", frozenset({10, 20}), _is_inf_parse, _is_inf, _to_bool, _exact),
     Operator("IsNaN", frozenset({9, 13, 20}), nothing, _is_nan, _to_bool, _exact),
 )

@@ -92,9 +92,15 @@ def divide(node: Pairing, a: Array, b: Array) -> Array:
 
 
 def power(node: Pairing, a: Array, b: Array) -> Array:
-    """``a ** b`` in the type of ``a``; a negative integer power is truncated towards zero."""
+    """``a ** b`` in the type of ``a``; a negative integer power is truncated towards zero.
+
+    Of special values it is the pow of IEEE 754-2019, 9.2.1. NumPy takes the square root for a power of 1/2, whose
+    answers at -0 and minus infinity are others.
+    """
     if a.dtype.kind not in "iu":
-        return np.asarray(np.power(a, b.astype(np.float64)))
+        y = np.power(a, b.astype(np.float64))
+        root = (b == 0.5) & ((a == 0) | np.isneginf(a))
+        return np.asarray(np.where(root, np.abs(a), y))
     if b.dtype.kind in "iu" and not (b < 0).any():
         return np.asarray(np.power(a, b.astype(np.int64)).astype(a.dtype))
     return np.trunc(np.power(a.astype(np.float64), b.astype(np.float64))).astype(a.dtype)
@@ -152,7 +158,9 @@ def _operator(
             return (EXACT,)
         return (Budget(budget).bound(exact[0], roundoff),)
 
-    return Operator(name, frozenset(versions), parse, evaluate, folding(infer, evaluate), bound, spread=spread)
+    said = str(Budget(budget)) if budget else ""
+    shapes = folding(infer, evaluate)
+    return Operator(name, frozenset(versions), parse, evaluate, shapes, bound, spread=spread, budget=said)
 
 
 def _power_spread(

@@ -8,6 +8,7 @@ probabilistic rounding error analysis, SIAM J. Sci. Comput. 41, 2019).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +43,9 @@ EXACT = Bound(np.float64(0.0), np.float64(0.0))  # type: ignore[arg-type]
 
 def gamma(terms: Any, roundoff: float) -> Any:
     """``n u / (1 - n u)``; infinite where ``n u >= 1``."""
+    if isinstance(terms, int | float):
+        small = terms * roundoff
+        return np.float64(small / (1.0 - small) if small < 1.0 else math.inf)
     product = np.asarray(terms, dtype=np.float64) * roundoff
     return np.where(product < 1.0, product / np.where(product < 1.0, 1.0 - product, 1.0), np.inf)
 

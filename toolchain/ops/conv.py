@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -70,9 +71,9 @@ def convolve(x: Array, w: Array, g: Geometry, group: int) -> Array:
     n, m, rank = x.shape[0], w.shape[0], len(g.kernel)
     out = np.empty((n, m, *g.output), dtype=kind)
     windows = g.view(x)
-    depth = int(np.prod(w.shape[1:]))
+    depth = math.prod(w.shape[1:])
     matrix = w.reshape(group, m // group, depth)
-    row = group * depth * int(np.prod(g.output[1:], dtype=np.int64)) * kind.itemsize
+    row = group * depth * math.prod(g.output[1:]) * kind.itemsize
     step = max(1, _BLOCK_BYTES // max(row, 1))
     order = (0, *range(1 + rank, 1 + 2 * rank), *range(1, 1 + rank))
     for image in range(n):
@@ -98,7 +99,7 @@ def _fits_float64(x: Array, w: Array) -> bool:
     if not x.size or not w.size:
         return True
     largest = [max(abs(int(a.min())), abs(int(a.max()))) for a in (x, w)]
-    return largest[0] * largest[1] * int(np.prod(w.shape[1:])) < 2**53
+    return largest[0] * largest[1] * math.prod(w.shape[1:]) < 2**53
 
 
 def evaluate(node: Conv, inputs: Inputs) -> tuple[Array, ...]:
@@ -121,13 +122,13 @@ def infer(node: Conv, inputs: Sequence[Spec | None]) -> tuple[Spec, ...]:
 def bound(node: Conv, inputs: Inputs, exact: Sequence[Array], roundoff: float) -> tuple[Bound, ...]:
     """``S = |W| * |x| + |b|`` over the taps of a window (padding adds nothing)."""
     magnitude = evaluate(node, [None if i is None else np.abs(i) for i in inputs])[0]
-    terms = int(np.prod(required(inputs, 1).shape[1:])) + (optional(inputs, 2) is not None)
+    terms = math.prod(required(inputs, 1).shape[1:]) + (optional(inputs, 2) is not None)
     return (accumulated(magnitude, terms, roundoff),)
 
 
 def macs(node: Conv, inputs: Sequence[Spec | None], outputs: Sequence[Spec]) -> int:
     """One for each output element and tap."""
-    return outputs[0].size * int(np.prod(required(inputs, 1).shape[1:]))
+    return int(outputs[0].size * math.prod(required(inputs, 1).shape[1:]))
 
 
 OPERATORS = (Operator("Conv", frozenset({1, 11, 22}), parse, evaluate, infer, bound, macs, spread=linear()),)

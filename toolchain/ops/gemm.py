@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from toolchain.ops.bounds import Bound, accumulated
+from toolchain.ops.magnitudes import absolute_product
 from toolchain.ops.operator import Array, Inputs, NodeFacts, Operator, Spec, optional, required
 from toolchain.ops.spreads import linear
 
@@ -99,11 +100,13 @@ def infer(node: Gemm, inputs: Sequence[Spec | None]) -> tuple[Spec, ...]:
 
 def bound(node: Gemm, inputs: Inputs, exact: Sequence[Array], roundoff: float) -> tuple[Bound, ...]:
     """``S = |alpha| |A'| |B'| + |beta| |C|``; the factors, where they are not 1, cost one rounding each."""
-    magnitudes = [None if i is None else np.abs(i) for i in inputs]
-    plain = Gemm(abs(node.alpha), abs(node.beta), node.transpose_a, node.transpose_b, node.broadcast)
-    depth = required(inputs, 0).shape[0 if node.transpose_a else 1]
-    terms = depth + (optional(inputs, 2) is not None) + (node.alpha != 1.0) + (node.beta != 1.0)
-    return (accumulated(evaluate(plain, magnitudes)[0], terms, roundoff),)
+    a, b, c = required(inputs, 0), required(inputs, 1), optional(inputs, 2)
+    magnitude = abs(node.alpha) * absolute_product(a.T if node.transpose_a else a, b.T if node.transpose_b else b)
+    if c is not None and node.beta != 0.0:
+        magnitude = magnitude + abs(node.beta) * np.abs(c)
+    depth = a.shape[0 if node.transpose_a else 1]
+    terms = depth + (c is not None) + (node.alpha != 1.0) + (node.beta != 1.0)
+    return (accumulated(magnitude, terms, roundoff),)
 
 
 def macs(node: Gemm, inputs: Sequence[Spec | None], outputs: Sequence[Spec]) -> int:

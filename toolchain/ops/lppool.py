@@ -14,6 +14,7 @@ import numpy as np
 from toolchain.ops.bounds import FLOAT32_TINY, LAMBDA, Bound, gamma
 from toolchain.ops.operator import Array, Inputs, NodeFacts, Operator, Spec, required
 from toolchain.ops.pool import geometry, pooled
+from toolchain.ops.sliding import fold
 from toolchain.ops.spreads import Errors
 from toolchain.ops.windows import Windows
 
@@ -44,8 +45,7 @@ def evaluate(node: LpPool, inputs: Inputs) -> tuple[Array, ...]:
     if node.windows is None:
         total = powers.sum(axis=tuple(range(2, x.ndim)), keepdims=True)
     else:
-        g = geometry(node.windows, x.shape)
-        total = g.fold(g.padded(powers, 0), np.add)
+        total = fold(geometry(node.windows, x.shape), powers, np.add, 0)
     return (total ** (1 / node.p),)
 
 

@@ -92,7 +92,9 @@ def bound(node: LRN, inputs: Inputs, exact: Sequence[Array], roundoff: float) ->
         off = grow * magnitude / np.abs(base)
         inner = np.where(off < 1, abs(node.beta) * off / np.where(off < 1, 1 - off, 1.0), np.inf)
         with np.errstate(invalid="ignore"):
-            return np.nan_to_num(size * (inner + own * roundoff), nan=0.0, posinf=np.inf) + FLOAT32_TINY
+            found = np.nan_to_num(size * (inner + own * roundoff), nan=0.0, posinf=np.inf) + FLOAT32_TINY
+        # A base that may round to zero or below has an infinite power or none, and 0 times that is no number.
+        return np.where(off >= 1, np.inf, found)
 
     return (Bound(limit(float(gamma(terms, roundoff))), limit(float(LAMBDA * np.sqrt(terms) * roundoff))),)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from toolchain.ops.bounds import Bound, accumulated
+from toolchain.ops.magnitudes import absolute_product
 from toolchain.ops.operator import Array, Inputs, NodeFacts, Operator, Spec, required
 from toolchain.ops.spreads import linear
 
@@ -44,8 +45,10 @@ def infer(node: None, inputs: Sequence[Spec | None]) -> tuple[Spec, ...]:
 
 def bound(node: None, inputs: Inputs, exact: Sequence[Array], roundoff: float) -> tuple[Bound, ...]:
     """``S = |A| |B|``."""
-    magnitude = np.matmul(np.abs(required(inputs, 0)), np.abs(required(inputs, 1)))
-    return (accumulated(magnitude, required(inputs, 0).shape[-1], roundoff),)
+    a, b = required(inputs, 0), required(inputs, 1)
+    matrices = a.ndim == b.ndim == 2
+    magnitude = absolute_product(a, b) if matrices else np.matmul(np.abs(a), np.abs(b))
+    return (accumulated(magnitude, a.shape[-1], roundoff),)
 
 
 def macs(node: None, inputs: Sequence[Spec | None], outputs: Sequence[Spec]) -> int:

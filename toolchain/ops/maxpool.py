@@ -7,6 +7,7 @@ without any element has the maximum of nothing, the lowest value of its type, an
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ import onnx_ir as ir
 from toolchain.ops.bounds import EXACT, Bound
 from toolchain.ops.operator import Array, Inputs, NodeFacts, Operator, Spec, required
 from toolchain.ops.pool import geometry, pooled
+from toolchain.ops.sliding import fold
 from toolchain.ops.spreads import corners
 from toolchain.ops.windows import Geometry, Windows
 
@@ -53,32 +55,34 @@ def evaluate(node: MaxPool, inputs: Inputs) -> tuple[Array, ...]:
     """Maximum over the elements of each window, padding excluded; and where it lies."""
     x = required(inputs, 0)
     g = geometry(node.windows, x.shape)
-    padded = g.padded(x, lowest(x.dtype))
-    y = g.fold(padded, np.maximum)
-    return (y, _indices(g, padded, x.shape, node.column_major)) if node.indices else (y,)
+    y = fold(g, x, np.maximum, lowest(x.dtype))
+    return (y, _indices(g, x, y, node.column_major)) if node.indices else (y,)
 
 
-def _indices(g: Geometry, padded: Array, shape: tuple[int, ...], column_major: bool) -> Array:
+def _indices(g: Geometry, x: Array, y: Array, column_major: bool) -> Array:
     """Index of each maximum in the flattened input [N, C, spatial...]: [N, C, output...], int64."""
     rank = len(g.kernel)
     steps = np.ones(rank, dtype=np.int64)
     for axis in range(1, rank) if column_major else range(rank - 2, -1, -1):
         near = axis - 1 if column_major else axis + 1
         steps[axis] = steps[near] * g.spatial[near]
-    best = np.full((*shape[:2], *g.output), lowest(padded.dtype), dtype=padded.dtype)
-    index = np.full(best.shape, -1, dtype=np.int64)
-    for tap, part in g.taps(padded):
+    taps = []
+    for tap, part in g.taps(g.padded(x, lowest(x.dtype))):
         place: Array = np.zeros((1,) * rank, dtype=np.int64)
         inside: Array = np.ones((1,) * rank, dtype=bool)
         for axis in range(rank):
             along = g.position(axis, tap[axis]).reshape([-1 if i == axis else 1 for i in range(rank)])
             place = place + along * steps[axis]
             inside = inside & (along >= 0) & (along < g.spatial[axis])
-        better = inside & ((index < 0) | (part > best) | np.not_equal(part, part))
-        np.copyto(best, part, where=better)
-        np.copyto(index, place, where=better)
-    planes = np.arange(shape[0] * shape[1], dtype=np.int64).reshape(*shape[:2], *(1,) * rank)
-    return np.where(index < 0, index, index + planes * int(np.prod(g.spatial)))
+        taps.append((part, place, inside))
+    index = np.full(y.shape, -1, dtype=np.int64)
+    for part, place, inside in reversed(taps):
+        np.copyto(index, place, where=inside & (part == y))
+    if y.dtype.kind == "f" and np.isnan(y).any():
+        for part, place, inside in taps:
+            np.copyto(index, place, where=inside & np.isnan(part))
+    planes = np.arange(x.shape[0] * x.shape[1], dtype=np.int64).reshape(*x.shape[:2], *(1,) * rank)
+    return np.where(index < 0, index, index + planes * math.prod(g.spatial))
 
 
 def infer(node: MaxPool, inputs: Sequence[Spec | None]) -> tuple[Spec, ...]:

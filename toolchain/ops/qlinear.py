@@ -27,6 +27,7 @@ from toolchain.ops.integer_products import scalar
 from toolchain.ops.operator import Array, Inputs, NodeFacts, Operator, Spec, optional, required
 from toolchain.ops.pool import geometry
 from toolchain.ops.shaping import axis_of, broadcast
+from toolchain.ops.sliding import fold
 from toolchain.ops.unary import Budget, sigmoid
 
 DOMAIN = "com.microsoft"
@@ -171,7 +172,7 @@ def _pool(node: Pool, inputs: Inputs) -> Outcome:
         terms = int(count)
     else:
         g = geometry(node.average.windows, shifted.shape)
-        total, reach = (g.fold(g.padded(a, 0), np.add) for a in (shifted, raw))
+        total, reach = (fold(g, a, np.add, 0) for a in (shifted, raw))
         count = np.maximum(g.counts(node.average.count_include_pad), 1).astype(np.float64)
         terms = int(np.prod(g.kernel))
     denominator = np.broadcast_to(count * sy, total.shape)

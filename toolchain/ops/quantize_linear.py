@@ -245,7 +245,16 @@ def _dynamic_bound(node: None, inputs: Inputs, exact: Sequence[Array], roundoff:
 
 OPERATORS = (
     Operator("QuantizeLinear", VERSIONS, parse, quantize, _quantize_infer, _quantize_bound, spread=corners),
-    Operator("DequantizeLinear", VERSIONS, parse, dequantize, _dequantize_infer, _dequantize_bound, spread=corners),
+    Operator(
+        "DequantizeLinear",
+        VERSIONS,
+        parse,
+        dequantize,
+        _dequantize_infer,
+        _dequantize_bound,
+        spread=corners,
+        budget="1",
+    ),
     Operator(
         "DynamicQuantizeLinear",
         frozenset({11}),

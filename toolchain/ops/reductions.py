@@ -1,7 +1,8 @@
 """Reductions: https://onnx.ai/onnx/operators/onnx__ReduceSum.html and its kin. Axes are attributes, then inputs.
 
 Bounds. With ``S`` the sum of magnitudes and ``n`` its terms: a sum is ``accumulated(S, n)``; a square, a root or a
-division adds one rounding each. A logarithm turns the relative error of its argument into an absolute one,
+division adds one rounding each. A product rounds as a sum does, and what underflows on the way grows with the factors
+behind it. A logarithm turns the relative error of its argument into an absolute one,
 ``gamma S / |sum|``, and adds ulps of its own. In log-sum-exp each exponential carries the rounding of its
 argument, an absolute error ``u |x - max|`` that becomes a relative one.
 """
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from toolchain.ops.attributes import integer, integers
-from toolchain.ops.bounds import EXACT, Bound, accumulated, gamma
+from toolchain.ops.bounds import EXACT, FLOAT32_MAX, FLOAT32_TINY, Bound, accumulated, gamma
 from toolchain.ops.operator import Array, Inputs, NodeFacts, Operator, Spec, optional, required
 from toolchain.ops.shaping import axes_of, constant, folding
 from toolchain.ops.spreads import Errors, Spread, moved
@@ -131,6 +132,20 @@ def _sums(extra: int, magnitude: Function) -> Limit:
     return limit
 
 
+def _factors(x: Array, y: Array, axes: Axes, keep: bool, roundoff: float) -> Bound:
+    """A rounding for each factor.
+
+    A partial product that underflows is off by up to a subnormal number, which the factors behind it enlarge, at most
+    by the product of all that exceed 1; where that leaves the range of float32, so may a partial product.
+    """
+    n = _terms(x, axes) + 1
+    relative = accumulated(product(np.abs(x), axes, keep), n, roundoff)
+    largest = product(np.maximum(np.abs(x), 1.0), axes, keep)
+    enlarged = FLOAT32_TINY * n * (1 + gamma(n, roundoff)) * largest
+    rest = np.where(largest > FLOAT32_MAX, np.inf, enlarged)
+    return Bound(relative.sound + rest, relative.probable + rest)
+
+
 def _logarithm(x: Array, y: Array, axes: Axes, keep: bool, roundoff: float) -> Bound:
     s, n = np.abs(total(x, axes, keep)), _terms(x, axes)
     inner = accumulated(total(np.abs(x), axes, keep), n, roundoff)
@@ -201,7 +216,7 @@ EXTREME = {1, 11, 12, 13, 18, 20}
 OPERATORS = (
     _operator("ReduceSum", {1, 11, 13}, total, _sums(0, total), moved),
     _operator("ReduceMean", COMMON, mean, _sums(1, mean), moved),
-    _operator("ReduceProd", COMMON, product, _sums(0, product), None),
+    _operator("ReduceProd", COMMON, product, _factors, None),
     _operator("ReduceMax", EXTREME, _extreme(np.max, highest=True), _selects, _steepest),
     _operator("ReduceMin", EXTREME, _extreme(np.min, highest=False), _selects, _steepest),
     _operator("ReduceL1", COMMON, l1, _sums(0, l1), moved),

@@ -40,6 +40,13 @@ class Budget:
     relative: float
     absolute: float = 0.0
 
+    def __str__(self) -> str:
+        return self.of("1")
+
+    def of(self, scale: str) -> str:
+        """In words, the scale of the absolute part being called so."""
+        return f"{self.relative:g}" + (f" + {self.absolute:g} of {scale}" if self.absolute else "")
+
     def bound(self, exact: Array, roundoff: float, scale: Array | float = 1.0) -> Bound:
         """Limits around exact values; results below the smallest normal number may be flushed to zero.
 
@@ -101,7 +108,16 @@ def _operator(
             return (EXACT,)
         return (budget.bound(exact[0], roundoff),)
 
-    return Operator(name, frozenset(versions), nothing, evaluate, folding(like_first, evaluate), bound, spread=spread)
+    return Operator(
+        name,
+        frozenset(versions),
+        nothing,
+        evaluate,
+        folding(like_first, evaluate),
+        bound,
+        spread=spread,
+        budget="" if budget is None else str(budget),
+    )
 
 
 MATH = {1, 6, 13}

@@ -9,8 +9,9 @@ which is the formula with ``floor`` and no padding: neither depends on ``ceil_mo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -79,6 +80,9 @@ class Windows:
         Raises:
             ValueError: attribute lengths do not fit the rank, or the window is larger than the padded input.
         """
+        return _resolved(self, spatial, kernel)
+
+    def _resolve(self, spatial: tuple[int, ...], kernel: tuple[int, ...] | None) -> Geometry:
         rank = len(spatial)
         extent = self.kernel_shape or kernel
         if extent is None:
@@ -123,6 +127,11 @@ class Windows:
         return begin, end, room // stride + 1
 
 
+@lru_cache(maxsize=1024)
+def _resolved(windows: Windows, spatial: tuple[int, ...], kernel: tuple[int, ...] | None) -> Geometry:
+    return windows._resolve(spatial, kernel)
+
+
 @dataclass(frozen=True)
 class Geometry:
     """Windows over one input: everything concrete, one value a spatial axis."""
@@ -135,16 +144,31 @@ class Geometry:
     spatial: tuple[int, ...]
     output: tuple[int, ...]
 
+    @cached_property
+    def enclosing(self) -> tuple[int, ...]:
+        """Spatial shape with padding; long enough at the end for a last window under ceil_mode."""
+        return tuple(
+            max(begin + size + end, (out - 1) * stride + dilation * (taps - 1) + 1)
+            for begin, size, end, out, stride, dilation, taps in zip(
+                self.begins,
+                self.spatial,
+                self.ends,
+                self.output,
+                self.strides,
+                self.dilations,
+                self.kernel,
+                strict=True,
+            )
+        )
+
     def padded(self, x: Array, fill: Any) -> Array:
-        """``x`` [N, C, spatial...] with padding; long enough at the end for a last window under ceil_mode."""
-        widths = [(0, 0), (0, 0)]
-        for axis in range(len(self.kernel)):
-            last = (self.output[axis] - 1) * self.strides[axis] + self.dilations[axis] * (self.kernel[axis] - 1) + 1
-            need = last - self.begins[axis] - self.spatial[axis]
-            widths.append((self.begins[axis], max(self.ends[axis], need, 0)))
-        if all(width == (0, 0) for width in widths):
+        """``x`` [..., spatial...] with padding: [..., enclosing...]; ``x`` itself where there is none."""
+        if self.enclosing == self.spatial:
             return x
-        return np.pad(x, widths, constant_values=fill)
+        whole = np.full((*x.shape[: x.ndim - len(self.kernel)], *self.enclosing), fill, dtype=x.dtype)
+        inside: list[Any] = [..., *(slice(b, b + size) for b, size in zip(self.begins, self.spatial, strict=True))]
+        whole[tuple(inside)] = x
+        return whole
 
     def view(self, x: Array) -> Array:
         """Windows of a padded array as a view: [N, C, output..., kernel...]. Read only, nothing is copied."""
@@ -159,26 +183,6 @@ class Geometry:
             ),
             writeable=False,
         )
-
-    def fold(self, x: Array, combine: Callable[..., Array]) -> Array:
-        """Combine the elements of each window of a padded array: [N, C, output...].
-
-        A window is a box, so that an associative and commutative function can run along one axis after the
-        other.
-
-        Args:
-            x: padded array [N, C, spatial...].
-            combine: a binary numpy ufunc such as ``np.maximum`` or ``np.add``.
-        """
-        for axis, (taps, stride, dilation) in enumerate(zip(self.kernel, self.strides, self.dilations, strict=True)):
-            before = (slice(None),) * (2 + axis)
-            reach = (self.output[axis] - 1) * stride + 1
-            parts = [x[(*before, slice(t * dilation, t * dilation + reach, stride))] for t in range(taps)]
-            total = parts[0].copy()
-            for part in parts[1:]:
-                combine(total, part, out=total)
-            x = total
-        return x
 
     def taps(self, x: Array) -> Iterator[tuple[tuple[int, ...], Array]]:
         """Each tap of the kernel, in row-major order, with the elements of a padded array under it.
