@@ -13,6 +13,7 @@
     ├── NetworkError            4   a download failed
     ├── FileError               5   missing, corrupt, not what its name says, or not writable
     │   └── UnsupportedError        a valid model holds something that is not supported here
+    │       └── UnboundedError      nobody has derived how far its rounding may go, so that nothing can be said
     └── UnsafeError             6   refused before reading on
 
 Anything else that escapes is an internal error: exit 70. Messages say what, where, expected, received and
@@ -86,6 +87,10 @@ class FileError(ToolchainError):
 
 class UnsupportedError(FileError):
     """A valid model holds something that is not supported here: names operator, node and opset."""
+
+
+class UnboundedError(UnsupportedError):
+    """Nobody has derived how far the rounding of these nodes may go, so that nothing can be said of a result."""
 
 
 class UnsafeError(ToolchainError):

@@ -17,6 +17,8 @@ def certificate(found: Verification) -> str:
     title = f"not equivalent: {found.model} on {found.backend}, {found.samples} samples of {found.data}"
     lines = [title]
     lines += [f"  {region.describe()}" for region in found.defects[:1]]
+    if not found.defects:
+        lines += [f"  {region.describe()}" for region in found.vacuous[:1]]
     if found.unobserved:
         lines.append(f"  not judged: no observed tensor depends on {', '.join(found.unobserved)}")
     if not found.undisturbed:

@@ -26,7 +26,7 @@ def test_onnx_runtime_stays_inside_the_ulp_budget(case):
     assert ulps.measure(case, ulps.sweep(65537)).used <= 1.0
 
 
-@pytest.mark.parametrize("case", ulps.CASES, ids=str)
+@pytest.mark.parametrize("case", [case for case in ulps.CASES if not case.second], ids=str)
 def test_a_budget_is_no_wider_than_a_thousandth_where_the_function_is_large(case):
     """A bound that accepts everything would pass the test above."""
     x = np.array([0.5, 1.5, 2.0], dtype=np.float32)
@@ -181,6 +181,19 @@ def test_spreads_contain_what_a_perturbed_input_does():
         for _ in range(8):
             (moved,) = it.operator.evaluate(it.attributes, [wide + rng.uniform(-1, 1, x.shape) * error])
             assert (np.abs(moved - exact) <= limit + 1e-12).all(), name
+
+
+def test_a_normalisation_whose_base_may_round_to_nothing_has_no_limit():
+    # Channels 2 and 3 see no large neighbour, but a sum that slides along the channels has seen one.
+    x = np.zeros((1, 4, 1, 1), np.float32)
+    x[0, 0], x[0, 3] = 1e3, 1e-30
+    it = step("LRN", [x], {"size": 3, "alpha": 0.5, "bias": 0.0})
+    with np.errstate(all="ignore"):
+        exact = it.operator.evaluate(it.attributes, [x.astype(np.float64)])
+        (limit,) = it.operator.bound(it.attributes, [x.astype(np.float64)], exact, 2.0**-24)
+    assert exact[0][0, 2] == 0.0
+    assert np.isfinite(limit.sound[0, :2]).all()
+    assert np.isposinf(limit.sound[0, 2:]).all()
 
 
 def test_infer_gives_what_evaluate_gives():

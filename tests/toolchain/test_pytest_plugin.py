@@ -123,9 +123,8 @@ def test_their_passing_and_failing_tests(
     text = done.stdout.str()
     assert "# THE LINE OF THE USER" in text
     assert re.search(r"Failed: not equivalent: .*changed\.onnx, by the meaning of .*digits\.onnx", text)
-    assert re.search(
-        r"conv \+ norm \+ relu .*: sample \d, index \[\d+, 3, .*\] of 'positive': expected .*, received ", text
-    )
+    where = r"conv \+ norm \+ relu .*: sample \d, output channel 3, index \[\d+, 3, .*\] of 'positive'"
+    assert re.search(where + ": expected .*, received ", text)
     assert "onnx-edge could not judge: cannot read no.onnx" in text
     # The user's line and the report: none of our own frames, and not the error behind the message.
     assert "toolchain/" not in re.sub(r"(?m)^plugins:.*$|^rootdir:.*$", "", text)

@@ -11,9 +11,12 @@ from rich.console import Group
 from rich.text import Text
 
 from toolchain.cli.common import (
+    FILE,
     MODEL,
+    console,
     data_option,
     emit,
+    force_option,
     json_option,
     printable,
     progress_bar,
@@ -22,11 +25,14 @@ from toolchain.cli.common import (
     table,
     threads_option,
 )
+from toolchain.errors import UsageError
+from toolchain.files import check_folder, check_output, write_bytes
 
 if TYPE_CHECKING:
     from toolchain.verify import Verification
+    from toolchain.verify.options import Options
 
-STYLES = {"ok": "green", "suspect": "yellow", "defect": "bold red"}
+STYLES = {"ok": "green", "suspect": "yellow", "vacuous": "bold red", "defect": "bold red"}
 
 
 @click.command
@@ -53,6 +59,15 @@ STYLES = {"ok": "green", "suspect": "yellow", "defect": "bold red"}
     help="x86 without VNNI: let the runtime use kernels whose 16-bit sums cannot saturate; its default ones can.",
 )
 @click.option("--strict", is_flag=True, help="A suspicion (beyond the probable limit) fails too.")
+@click.option(
+    "--minimize",
+    "folder",
+    type=FILE,
+    metavar="DIR",
+    help="Where there is a finding: write the smallest model and input that still show it.",
+)
+@click.option("--html", type=FILE, metavar="FILE", help="Write the verdict as one HTML page, with a map of each error.")
+@force_option
 @json_option
 def command(
     model: Path,
@@ -66,6 +81,9 @@ def command(
     no_tf32: bool,
     exact_int8: bool,
     strict: bool,
+    folder: Path | None,
+    html: Path | None,
+    force: bool,
     as_json: bool,
 ) -> None:
     """Judge a backend on M.onnx node by node, against an interpreter in float64.
@@ -75,7 +93,12 @@ def command(
     is named. With OTHER.onnx the backend runs that file, and is judged by the meaning of M.onnx.
     """
     from toolchain.verify import verify
+    from toolchain.verify.options import MARK, Options
 
+    if html is not None:
+        check_output(html, force=force)
+    if folder is not None:
+        check_folder(folder, force=force, mark=MARK)
     with progress_bar() as progress:
         result = verify(
             model,
@@ -90,9 +113,60 @@ def command(
             exact_int8=exact_int8,
             progress=progress,
         )
+    if html is not None:
+        _page(html, model, result, force=force)
+    if folder is not None and (result.defects or result.suspects):
+        options = Options(
+            backend=backend,
+            optimization=optimization,
+            threads=threads,
+            provider_options=(("use_tf32", "0"),) if no_tf32 else (),
+            exact_int8=exact_int8,
+        )
+        _minimized(result, (model, other), (data, synthetic, seed), folder, options, force=force)
     emit("verify", result, as_json, render)
-    if strict and result.suspects:
+    if strict and (result.suspects or (result.probe is not None and not result.probe.agrees)):
         raise Exit(1)
+
+
+def _page(path: Path, model: Path, result: Verification, *, force: bool) -> None:
+    """Write the verdict as a page."""
+    from toolchain.report import of_verification
+    from toolchain.report import render as page
+
+    write_bytes(path, page(of_verification(f"Verdict on {model.name}", result)).encode(), force=force)
+
+
+def _minimized(
+    result: Verification,
+    models: tuple[Path, Path | None],
+    data: tuple[str | None, int | None, int],
+    folder: Path,
+    options: Options,
+    *,
+    force: bool,
+) -> None:
+    """Write the smallest model that shows the finding, and say on stderr how to see it again."""
+    from toolchain.verify.minimize import minimize
+
+    given, synthetic, seed = data
+    try:
+        with progress_bar() as progress:
+            made = minimize(
+                result,
+                *models,
+                folder,
+                data=given,
+                synthetic=synthetic,
+                seed=seed,
+                options=options,
+                force=force,
+                progress=progress,
+            ).describe()
+    except UsageError as error:
+        # The verdict stands all the same, and is printed.
+        made = f"not minimized: {error}"
+    console(stderr=True).print(Text(printable(made)), soft_wrap=True)
 
 
 def render(result: Verification) -> Group:
@@ -109,7 +183,37 @@ def render(result: Verification) -> Group:
             f"{region.probable_ratio:.3g}",
             Text(region.status, STYLES[region.status]),
         )
-    return Group(made, *_whole(result), _verdict(result))
+    return Group(made, *_integers(result), *_whole(result), *_asked(result), _verdict(result))
+
+
+def _integers(result: Verification) -> list[Text]:
+    """How the integers of a quantized model differ from the exact ones, by class, tensor by tensor."""
+    counts = result.deviations
+    islands = [
+        Text(printable(f"  not exact, judged as floats: {r.name}: {r.deviations.island}"), STYLES["suspect"])
+        for r in result.regions
+        if r.deviations is not None and r.deviations.island
+    ]
+    if not counts.elements:
+        return islands
+    style = "defect" if counts.wrong else "ok"
+    differ = f"{counts.total:,} of {counts.elements:,} are not the exact ones: {counts.counts()}"
+    told = differ if counts.total else f"all {counts.elements:,} are the exact ones"
+    lines = [Text(f"integers: {told}", STYLES[style])]
+    lines += [
+        Text(printable(f"  {r.name}: {r.deviations.describe()}"), STYLES[style])
+        for r in result.regions
+        if r.deviations is not None and r.deviations.wrong
+    ]
+    return lines + islands
+
+
+def _asked(result: Verification) -> list[Text]:
+    """Where the backend's arithmetic is not what its options say."""
+    if result.probe is None or not result.probe.describe():
+        return []
+    style = STYLES["ok" if result.probe.agrees else "suspect"]
+    return [Text(printable(f"arithmetic: {result.probe.describe()}"), style)]
 
 
 def _whole(result: Verification) -> list[str]:
@@ -128,6 +232,8 @@ def _verdict(result: Verification) -> Text:
     about = f"{result.backend}, {result.samples} samples of {result.data}"
     if result.defects:
         return Text(printable(f"not equivalent ({about}): {result.defects[0].describe()}"), STYLES["defect"])
+    if result.vacuous:
+        return Text(printable(f"not certified ({about}): {result.vacuous[0].describe()}"), STYLES["vacuous"])
     if result.unobserved:
         names = ", ".join(result.unobserved)
         return Text(printable(f"not judged ({about}): no observed tensor depends on {names}"), STYLES["defect"])
@@ -138,11 +244,11 @@ def _verdict(result: Verification) -> Text:
     worst = f"the worst, {result.worst.name}, at {result.worst.sound_ratio:.2g} of its sound limit"
     if result.suspects:
         first = result.suspects[0]
+        why = f"{first.name} at {first.probable_ratio:.2g} of its probable limit"
+        if first.distribution is not None and first.distribution.suspicious:
+            why = first.describe()
         return Text(
-            printable(
-                f"equivalent, with {len(result.suspects)} suspicions ({about}); the first is {first.name} at "
-                f"{first.probable_ratio:.2g} of its probable limit; {worst}"
-            ),
+            printable(f"equivalent, with {len(result.suspects)} suspicions ({about}); the first is {why}; {worst}"),
             STYLES["suspect"],
         )
     return Text(

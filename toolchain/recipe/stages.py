@@ -159,6 +159,8 @@ def _equivalence(stage: str, found: Verification) -> Verdict:
         reason = "observing the runtime changed its outputs"
         if found.defects:
             reason = found.defects[0].describe()
+        elif found.vacuous:
+            reason = found.vacuous[0].describe()
         elif found.unobserved:
             reason = f"nodes that could not be judged: {', '.join(found.unobserved)}"
         return Verdict(stage, name, "failed", reason)
@@ -166,7 +168,7 @@ def _equivalence(stage: str, found: Verification) -> Verdict:
     share = f"; the worst, {worst.name}, is at {worst.sound_ratio:.2g} of its sound limit" if worst else ""
     detail = f"{len(found.regions)} layers on {found.samples} samples, none beyond its limit{share}"
     if found.suspects:
-        return Verdict(stage, name, "warned", f"{detail}; beyond the probable limit: {found.suspects[0].describe()}")
+        return Verdict(stage, name, "warned", f"{detail}; suspicious: {found.suspects[0].describe()}")
     return Verdict(stage, name, "passed", detail)
 
 

@@ -104,6 +104,29 @@ def layers(name: str, regions: Sequence[RegionVerdict]) -> str:
     return drawing.svg
 
 
+def heat_map(name: str, title: str, error: Sequence[Sequence[float]]) -> str:
+    """An error over rows and columns, dark where it is small.
+
+    Args:
+        name: of the picture, unique in the page.
+        title: for those who listen.
+        error: at most 32 rows of at most 32 columns; what is not finite is drawn as the largest number that is.
+    """
+    cells = np.asarray(error, dtype=np.float64)
+    largest = float(np.max(cells, where=np.isfinite(cells), initial=0.0)) or 1.0
+    cells = np.nan_to_num(cells, nan=largest, posinf=largest, neginf=largest)
+    with _drawing(name, title, max(1.2, 0.11 * cells.shape[0] + 0.9)) as drawing:
+        axes = drawing.axes
+        picture = axes.pcolormesh(cells, cmap="inferno", vmin=0.0, vmax=largest, linewidth=0)
+        axes.set_aspect("equal")
+        axes.invert_yaxis()
+        axes.grid(visible=False)
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.figure.colorbar(picture, ax=axes, shrink=0.9, label="absolute error")
+    return drawing.svg
+
+
 def latency(name: str, seconds: Mapping[str, NDArray[np.float64]]) -> str:
     """Distribution of latencies: which share of the calls took at most so long.
 

@@ -12,7 +12,7 @@ import numpy as np
 from markupsafe import Markup
 
 from toolchain.benchmark import Measurement
-from toolchain.report import charts, pictures
+from toolchain.report import charts, errors, pictures
 from toolchain.report.findings import Findings, Verdict
 from toolchain.verify import Verification
 
@@ -48,6 +48,7 @@ class Judged:
     summary: str
     chart: Markup
     table: Table
+    errors: tuple[errors.Shown, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -206,6 +207,7 @@ def _judged(findings: Findings) -> list[Judged]:
             _summary(v),
             Markup(charts.layers(f"layers-{name}", v.regions)),  # noqa: S704 - charts escape
             _regions(v),
+            errors.shown(name, v),
         )
         for title, name, v in found
         if v is not None and v.regions
@@ -217,7 +219,11 @@ def _summary(v: Verification) -> str:
     whole = ""
     if v.end_to_end is not None:
         whole = f" From input to output, {v.end_to_end.agree} of {v.end_to_end.samples} answers are the same."
-    return f"{v.backend}, {v.samples} samples of {v.data}{worst}.{whole}"
+    doubts = f" Suspicious: {v.suspects[0].describe()}." if v.suspects else ""
+    asked = f" Arithmetic: {v.probe.describe()}." if v.probe is not None and v.probe.describe() else ""
+    found = v.deviations
+    integers = f" Not the exact integers: {found.counts()} of {found.elements:,}." if found.elements else ""
+    return f"{v.backend}, {v.samples} samples of {v.data}{worst}.{whole}{integers}{doubts}{asked}"
 
 
 def _regions(v: Verification) -> Table:
@@ -230,11 +236,13 @@ def _regions(v: Verification) -> Table:
             f"{r.sound_ratio:.3g}",
             f"{r.probable_ratio:.3g}",
             r.status,
+            *(("" if r.deviations is None else r.deviations.counts(),) if v.deviations.elements else ()),
         )
         for r in v.regions
     )
     heads = ("Nodes", "Operators", "Elements", "Largest error", "of sound", "of probable", "Status")
-    return Table(heads, rows, (2, 3, 4, 5))
+    exact = ("Not the exact integer",) if v.deviations.elements else ()
+    return Table((*heads, *exact), rows, (2, 3, 4, 5))
 
 
 def _at_batch_1(findings: Findings, model: str) -> Measurement | None:

@@ -15,11 +15,13 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from toolchain.errors import ToolchainError, UnsupportedError
+from toolchain.errors import ToolchainError, UnboundedError
 from toolchain.nodes import Step
 from toolchain.ops.bounds import Bound, gamma
 from toolchain.ops.operator import Spec, widen
 from toolchain.reference import evaluate
+from toolchain.verify.arithmetic import Arithmetic
+from toolchain.verify.normalizing import recognized
 from toolchain.verify.regions import Region
 from toolchain.verify.sums import RunningSums
 
@@ -41,6 +43,7 @@ def exact(
     observed: Mapping[str, Array],
     roundoff: float,
     specs: Mapping[str, Spec] | None = None,
+    arithmetic: Arithmetic | None = None,
 ) -> tuple[Array, Bound]:
     """The exact value of a region's tensor, and the limits around it.
 
@@ -50,20 +53,25 @@ def exact(
         observed: the backend's tensors, at least the region's inputs.
         roundoff: unit roundoff of the backend's arithmetic on float32.
         specs: types of the model's tensors; nodes on shorter types round more coarsely.
+        arithmetic: of products on float32, where their factors are shorter than their sums.
 
     Raises:
-        UnsupportedError: the nodes cannot be evaluated on these tensors, or their errors cannot be composed.
+        UnsupportedError: the nodes cannot be evaluated on these tensors.
+        UnboundedError: their errors cannot be bounded, or not composed.
     """
     values: dict[str, Array] = {name: widen(observed[name]) for name in region.inputs}
     sound: dict[str, Array] = {}
     probable: dict[str, Array] = {}
-    sums = RunningSums(region.steps)
-    folds = len(region.steps) > 1 and any(step.operator.name in _FOLDED for step in region.steps)
-    for step in region.steps:
+    steps = recognized(region.steps, constants, specs or {})
+    sums = RunningSums(steps)
+    folds = len(steps) > 1 and any(step.operator.name in _FOLDED for step in steps)
+    for step in steps:
         inputs = [None if n is None else values[n] if n in values else constants[n] for n in step.inputs]
         outputs = evaluate(step, inputs)
         u = max([roundoff, *(ROUNDOFF.get(kind, 0.0) for kind in _types(step, specs or {}))])
         bounds = own(step, inputs, outputs, u, folds=folds)
+        if arithmetic is not None and arithmetic.factors and u == roundoff:
+            bounds = _short_factors(step, inputs, outputs, bounds, arithmetic, folds=folds)
         if specs and ir.DataType.FLOAT16 in _types(step, specs):
             bounds = tuple(_of_float16(b, y, _terms(inputs, outputs)) for b, y in zip(bounds, outputs, strict=True))
         continued = sums.continued(step, inputs, bounds, u)
@@ -95,14 +103,14 @@ def own(
         folds: a scale may have been folded into its weights.
 
     Raises:
-        UnsupportedError: its error cannot be bounded.
+        UnboundedError: its error cannot be bounded.
     """
     try:
         bounds = step.operator.bound(step.attributes, inputs, outputs, roundoff)
     except ToolchainError:
         raise
     except (ValueError, TypeError, IndexError) as error:
-        raise UnsupportedError(f"{step.facts.where()}: its error cannot be bounded: {error}") from error
+        raise UnboundedError(f"{step.facts.where()}: its error cannot be bounded: {error}") from error
     if not folds or step.operator.name not in _FOLDED_INTO or step.operator.spread is None:
         return bounds
     magnitudes: list[Array | None] = [None] * len(inputs)
@@ -112,6 +120,33 @@ def own(
         return bounds
     extra = float(gamma(FOLDING_ROUNDINGS, roundoff)) * folded[0]
     return (Bound(bounds[0].sound + extra, bounds[0].probable + extra), *bounds[1:])
+
+
+def _short_factors(
+    step: Step,
+    inputs: Sequence[Array | None],
+    outputs: Sequence[Array],
+    coarse: tuple[Bound, ...],
+    arithmetic: Arithmetic,
+    *,
+    folds: bool,
+) -> tuple[Bound, ...]:
+    """Of products whose factors are rounded, or cut off, to a short format, and summed in a longer one.
+
+    Each factor is off by at most ``2 u``, so the products by ``(1 + 2 u)^2 - 1`` of their magnitude, however many they
+    are; the sum adds ``gamma_n`` of its own unit roundoff. Where ``gamma_n`` of the short one is smaller, it stays.
+    """
+    if step.operator.name not in _FOLDED_INTO or step.operator.spread is None:
+        return coarse
+    fine = own(step, inputs, outputs, arithmetic.sums, folds=folds)
+    errors = [None if x is None or i > 1 else 2 * arithmetic.factors * np.abs(x) for i, x in enumerate(inputs)]
+    spread = _spread(step, inputs, errors, arithmetic.sums)
+    if not spread:
+        return coarse
+    grown = 1.0 + float(gamma(_terms(inputs, outputs), arithmetic.sums))
+    limits = [getattr(fine[0], pick) + grown * spread[0] for pick in ("sound", "probable")]
+    first = Bound(np.minimum(coarse[0].sound, limits[0]), np.minimum(coarse[0].probable, limits[1]))
+    return (first, *coarse[1:])
 
 
 def _types(step: Step, specs: Mapping[str, Spec]) -> set[ir.DataType]:
@@ -140,17 +175,17 @@ def _spread(
 ) -> tuple[Array, ...]:
     """What errors of the node's inputs become at its outputs; empty where no input has any."""
     live = [
-        None if e is None or not np.any(e) else np.broadcast_to(e, np.shape(np.asarray(x)))
-        for e, x in zip(errors, inputs, strict=True)
+        None if e is None or not np.any(e) else e if e.shape == np.shape(x) else np.broadcast_to(e, np.shape(x))
+        for e, x in zip(errors, map(np.asarray, inputs), strict=True)
     ]
     if all(e is None for e in live):
         return ()
     if step.operator.spread is None:
-        raise UnsupportedError(
+        raise UnboundedError(
             f"{step.facts.where()}: it is fused behind another node, and how it spreads errors is not known here; "
             "verify with --optimization off"
         )
     try:
         return step.operator.spread(step.operator, step.attributes, inputs, live, roundoff)
     except (ValueError, TypeError, IndexError) as error:
-        raise UnsupportedError(f"{step.facts.where()}: errors cannot be spread: {error}") from error
+        raise UnboundedError(f"{step.facts.where()}: errors cannot be spread: {error}") from error

@@ -21,9 +21,11 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from toolchain.ops.operator import Spec
-from toolchain.session import Session, SessionOptions, serialized
+from toolchain.session import Session, SessionOptions, detached
 from toolchain.shapes import infer
+from toolchain.verify.kernels import kernels
 from toolchain.verify.survivors import BLOCKED_DOMAIN, Survivor, restored, survivors
+from toolchain.verify.widened import computed_in_float32
 
 Array = NDArray[Any]
 
@@ -59,18 +61,22 @@ class OnnxRuntimeBackend:
         specs: Mapping[str, Spec] | None = None,
         shapes_of: ir.Model | None = None,
     ) -> None:
-        content = serialized(model)
-        with tempfile.TemporaryDirectory(prefix="onnx-edge-") as folder:
-            optimized = Path(folder) / "optimized.onnx"
-            self._plain = Session(content, dataclasses.replace(options, optimized_model=optimized))
-            proto = onnx.load(optimized)
         meant = shapes_of or model
-        self.nodes = tuple(f"{node.domain + '.' if node.domain else ''}{node.op_type}" for node in proto.graph.node)
-        self.watched = survivors(proto, meant)
-        self.specs = infer(meant) if specs is None else specs
-        _expose(proto, [w.running for w in self.watched])
         as_it_is = dataclasses.replace(options, optimization="off", optimized_model=None)
-        self._observed = Session(proto.SerializeToString(), as_it_is)
+        # Its large weights are mapped from the file as long as the session lives: some systems keep it until then.
+        with tempfile.TemporaryDirectory(prefix="onnx-edge-", ignore_cleanup_errors=True) as folder:
+            optimized, exposed = Path(folder) / "optimized.onnx", Path(folder) / "exposed.onnx"
+            self._plain = Session(detached(model), dataclasses.replace(options, optimized_model=optimized))
+            proto = onnx.load(optimized, load_external_data=False)
+            self.watched = survivors(proto, meant, model)
+            _expose(proto, [w.running for w in self.watched])
+            exposed.write_bytes(proto.SerializeToString())
+            self._observed = Session(exposed, as_it_is)
+        self.model = model
+        self.nodes = tuple(f"{node.domain + '.' if node.domain else ''}{node.op_type}" for node in proto.graph.node)
+        self.kernels = kernels(proto, self.watched)
+        self.specs = infer(meant) if specs is None else specs
+        self.widened = computed_in_float32(proto, self.watched)
 
     def observe(self, feeds: Mapping[str, Array]) -> Observation:
         """Run once and fetch every watched tensor."""

@@ -6,6 +6,7 @@ import onnx_ir as ir
 
 from toolchain.reference import Reference
 from toolchain.shapes import given, infer, walk
+from toolchain.verify.causes.stopped import cause_of_shape
 from toolchain.verify.regions import Region
 from toolchain.verify.tally import Tally
 from toolchain.verify.verdict import RegionVerdict
@@ -35,5 +36,7 @@ def parting(reference: Reference, run: ir.Model, problem: str) -> RegionVerdict 
                 continue
             tally = Tally(Region(name, (step,), ()))
             tally.fail(f"{fault}, so that the backend stopped: {problem}")
+            shape = theirs[name].shape if name in theirs else None
+            tally.explain(lambda step=step, shape=shape: cause_of_shape(reference, run, step, specs, shape))  # type: ignore[misc]
             return tally.verdict()
     return None

@@ -78,12 +78,24 @@ class Survivor:
     quantized: bool = False
 
 
-def survivors(running: onnx.ModelProto, model: ir.Model) -> tuple[Survivor, ...]:
-    """Match the tensors of the graph that runs with the model's."""
+def survivors(running: onnx.ModelProto, model: ir.Model, given: ir.Model | None = None) -> tuple[Survivor, ...]:
+    """Match the tensors of the graph that runs with the model's.
+
+    Args:
+        running: the graph that runs.
+        model: whose tensors are meant.
+        given: what the runtime was given, if it is another graph. A node of it may make another tensor than the model's
+            node of that name does; then its name tells nothing.
+    """
+    theirs = {} if given is None else {node.name: node.outputs[0].name for node in given.graph if node.outputs}
     known = _Known(
         produced=_computed(model),
         outputs=frozenset(value.name for value in model.graph.outputs if value.name),
-        nodes={node.name: node for node in model.graph if node.name},
+        nodes={
+            node.name: node
+            for node in model.graph
+            if node.name and theirs.get(node.name, node.outputs[0].name) == node.outputs[0].name
+        },
         values={value.name: value for node in model.graph for value in node.outputs if value.name},
     )
     states: dict[str, _State] = {}

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from toolchain.ops.bounds import Bound
+from toolchain.verify.arithmetic import FLOAT32, Arithmetic
+from toolchain.verify.cause import Cause
+from toolchain.verify.deviation import Deviations
+from toolchain.verify.distribution import Distribution, examine
+from toolchain.verify.heat import Heat, channel_of, heat_map
+from toolchain.verify.limits import unlimited
 from toolchain.verify.regions import Region
-from toolchain.verify.verdict import RegionVerdict, Worst
+from toolchain.verify.suspicion import cause_of
+from toolchain.verify.taps import Taps, merged, wanted
+from toolchain.verify.verdict import RegionVerdict, Status, Worst
 
 Array = NDArray[Any]
 
@@ -18,8 +27,15 @@ Array = NDArray[Any]
 class Tally:
     """The running verdict on one region."""
 
-    def __init__(self, region: Region) -> None:
+    def __init__(self, region: Region, arithmetic: Arithmetic = FLOAT32) -> None:
         self.region = region
+        self._arithmetic = arithmetic
+        self._samples: list[Taps] = []
+        self._positions = 0
+        self._enough = False
+        self._distribution: Distribution | None = None
+        self._unlimited = 0
+        self._unproved = 0
         self._elements = 0
         self._differing = 0
         self._sound_ratio = 0.0
@@ -27,15 +43,26 @@ class Tally:
         self._max_error = 0.0
         self._worst: Worst | None = None
         self._problem = ""
+        self._judged = True
+        self.deviations: Deviations | None = None
+        self._heat: Heat = ()
+        self._cause: Cause | None = None
+        self._explained: Status = "ok"
 
     @property
     def broken(self) -> bool:
         """Nothing more can be compared."""
         return bool(self._problem)
 
-    def fail(self, problem: str) -> None:
-        """Say why this region cannot be compared; the first reason stays."""
-        self._problem = self._problem or problem
+    def fail(self, problem: str, *, judged: bool = True) -> None:
+        """Say why this region cannot be compared; the first reason stays.
+
+        Args:
+            problem: the reason.
+            judged: it is the backend's fault; else nothing can be said of it.
+        """
+        if not self._problem:
+            self._problem, self._judged = problem, judged
 
     def add(self, sample: int, received: Array, exact: Array, bound: Bound) -> None:
         """Compare one observed tensor.
@@ -61,6 +88,9 @@ class Tally:
         sound, probable = ratio(error, bound.sound), ratio(error, bound.probable)
         self._elements += received.size
         self._max_error = max(self._max_error, float(error.max()))
+        open_ended, unproved = unlimited(received, exact, bound.sound)
+        self._unlimited += open_ended
+        self._unproved += unproved
         self._probable_ratio = max(self._probable_ratio, float(probable.max()))
         position = int(sound.argmax())
         if self._worst is None or float(sound.flat[position]) > self._sound_ratio:
@@ -73,6 +103,37 @@ class Tally:
                 sound=_at(bound.sound, received.shape, position),
                 probable=_at(bound.probable, received.shape, position),
             )
+            self._heat = heat_map(error, self._worst.index)
+
+    def explain(self, find: Callable[[], Cause]) -> None:
+        """Look for the cause of what was just added, where it is the first suspicion or the first defect.
+
+        Args:
+            find: names the cause; called at most twice in all.
+        """
+        status = self.verdict().status
+        if status in ("suspect", "defect") and self._explained != status and self._explained != "defect":
+            self._explained, self._cause = status, find()
+
+    def sample(self, gather: Callable[[], Taps | None]) -> None:
+        """Keep some of what was just added, for :meth:`settle`; nothing where there is enough.
+
+        Args:
+            gather: opens the region at some positions.
+        """
+        taps = None if self._enough or self.broken else gather()
+        if taps is not None:
+            self._samples.append(taps)
+            self._positions += taps.positions
+            self._enough = self._positions >= wanted(*taps.weights.shape)
+
+    def settle(self) -> None:
+        """Test how the errors are distributed, once all samples were added."""
+        if self._samples and not self.broken:
+            self._distribution = examine(merged(self._samples), self._arithmetic)
+            self._samples = []
+        if self._distribution is not None and self._distribution.suspicious and self._cause is None:
+            self._cause = cause_of(self._distribution)
 
     def verdict(self) -> RegionVerdict:
         """The verdict so far."""
@@ -87,6 +148,14 @@ class Tally:
             differing=self._differing,
             worst=self._worst,
             problem=self._problem,
+            judged=self._judged,
+            channel=None if self._worst is None or self._cause is None else channel_of(self._worst.index),
+            cause=self._cause,
+            heat=self._heat if self._cause is not None else (),
+            distribution=self._distribution,
+            unlimited=self._unlimited,
+            unproved=self._unproved,
+            deviations=self.deviations,
         )
 
 
@@ -102,7 +171,7 @@ def distance(received: Array, exact: Array) -> NDArray[np.float64]:
 def ratio(error: NDArray[np.float64], limit: Array) -> NDArray[np.float64]:
     """Error over limit; 0 where the error is 0, infinite where only the limit is (or where it is no number)."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        quotient = error / np.broadcast_to(limit, error.shape)
+        quotient = np.divide(error, limit, out=np.empty_like(error))
     quotient = np.where(np.isnan(quotient), math.inf, quotient)
     return np.where(error == 0.0, 0.0, quotient)
 

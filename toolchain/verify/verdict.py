@@ -5,8 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from toolchain.verify.cause import Cause
+from toolchain.verify.deviation import Deviations
+from toolchain.verify.distribution import Distribution
+from toolchain.verify.heat import Heat
+from toolchain.verify.probe import Probe
+
 QUANTIZING = frozenset({"QuantizeLinear", "DequantizeLinear"})
-Status = Literal["ok", "suspect", "defect"]
+Status = Literal["ok", "suspect", "vacuous", "defect"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,15 @@ class RegionVerdict:
         differing: number of elements that are not the nearest value of their type.
         worst: where ``sound_ratio`` is; ``None`` if nothing could be compared.
         problem: why nothing could be compared, else empty.
+        judged: a problem is the backend's; ``False`` where nothing can be said, since no limit was derived.
+        channel: output channel of the worst element, once something is beyond a limit.
+        cause: the most likely reason, once something is beyond a limit.
+        distribution: what the errors of many values say together; ``None`` where the region is no float32 sum with
+            constant weights and functions of one element behind it.
+        unlimited: elements whose sound limit is infinite.
+        unproved: those among them that are not the nearest value of their type, about which nothing is known.
+        heat: absolute error of the worst sample and channel, at most 32 x 32, once something is beyond a limit.
+        deviations: how a tensor of integers differs from its exact value, by class; ``None`` for other tensors.
     """
 
     tensor: str
@@ -57,13 +72,31 @@ class RegionVerdict:
     differing: int
     worst: Worst | None
     problem: str = ""
+    judged: bool = True
+    channel: int | None = None
+    cause: Cause | None = None
+    heat: Heat = ()
+    distribution: Distribution | None = None
+    unlimited: int = 0
+    unproved: int = 0
+    deviations: Deviations | None = None
 
     @property
     def status(self) -> Status:
-        """``defect``, ``suspect`` or ``ok``."""
-        if self.problem or not self.sound_ratio <= 1.0:
+        """``defect``, ``vacuous``, ``suspect`` or ``ok``.
+
+        Vacuous: no limit was derived, or most elements have no finite one and not all of those are right to the last
+        bit.
+        """
+        wrong = self.deviations is not None and self.deviations.wrong
+        if not self.judged:
+            return "vacuous"
+        if self.problem or wrong or not self.sound_ratio <= 1.0:
             return "defect"
-        return "ok" if self.probable_ratio <= 1.0 else "suspect"
+        if 2 * self.unlimited > self.elements and self.unproved:
+            return "vacuous"
+        odd = self.distribution is not None and self.distribution.suspicious
+        return "suspect" if odd or not self.probable_ratio <= 1.0 else "ok"
 
     @property
     def name(self) -> str:
@@ -78,17 +111,30 @@ class RegionVerdict:
         computing = [operator for operator in self.operators if operator not in QUANTIZING]
         return " + ".join(computing or self.operators)
 
+    def _channel(self) -> str:
+        return "" if self.channel is None else f", output channel {self.channel}"
+
     def describe(self) -> str:
-        """One line: node, index, expected, received, limit."""
+        """One line: node, index, expected, received, limit, and the cause where one was sought."""
+        why = "" if self.cause is None else f"; cause: {self.cause.describe()}"
         if self.problem:
-            return f"{self.name}: {self.problem}"
+            return f"{self.name}: {self.problem}{why}"
+        if self.deviations is not None and self.deviations.wrong:
+            return f"{self.name} ({self.arithmetic}): {self.deviations.describe()}{why}"
         if self.worst is None:
             return f"{self.name}: nothing compared"
+        if self.status == "vacuous":
+            return (
+                f"{self.name} ({self.arithmetic}): not certified: the sound limit of {self.unlimited:,} of "
+                f"{self.elements:,} elements of {self.tensor!r} is infinite"
+            )
+        if self.distribution is not None and self.distribution.suspicious and self.sound_ratio <= 1.0:
+            return f"{self.name} ({self.arithmetic}): {self.distribution.describe()}"
         w = self.worst
         return (
-            f"{self.name} ({self.arithmetic}): sample {w.sample}, index {list(w.index)} of {self.tensor!r}: "
-            f"expected {w.expected:.9g}, received {w.received:.9g}, "
-            f"difference {abs(w.expected - w.received):.3g} is {self.sound_ratio:.3g} of the sound limit {w.sound:.3g}"
+            f"{self.name} ({self.arithmetic}): sample {w.sample}{self._channel()}, index {list(w.index)} of "
+            f"{self.tensor!r}: expected {w.expected:.9g}, received {w.received:.9g}, difference "
+            f"{abs(w.expected - w.received):.3g} is {self.sound_ratio:.3g} of the sound limit {w.sound:.3g}{why}"
         )
 
 
@@ -122,6 +168,7 @@ class Verification:
         running: operators of the graph that runs, in order.
         undisturbed: observing changed no bit of the outputs.
         end_to_end: the whole model, or ``None`` if not asked for.
+        probe: in which arithmetic the backend computes float32; ``None`` where it was not asked.
     """
 
     model: str
@@ -134,6 +181,12 @@ class Verification:
     running: tuple[str, ...]
     undisturbed: bool
     end_to_end: EndToEnd | None
+    probe: Probe | None = None
+
+    @property
+    def vacuous(self) -> tuple[RegionVerdict, ...]:
+        """Regions of which most elements have no finite limit."""
+        return tuple(r for r in self.regions if r.status == "vacuous")
 
     @property
     def defects(self) -> tuple[RegionVerdict, ...]:
@@ -146,6 +199,11 @@ class Verification:
         return tuple(r for r in self.regions if r.status == "suspect")
 
     @property
+    def deviations(self) -> Deviations:
+        """How the integers of a quantized model differ from their exact values, by class, over all tensors."""
+        return sum((r.deviations for r in self.regions if r.deviations is not None), Deviations())
+
+    @property
     def worst(self) -> RegionVerdict | None:
         """The first defect in the model's order (later ones may follow from it), else the highest ratio."""
         if self.defects:
@@ -154,8 +212,9 @@ class Verification:
 
     @property
     def ok(self) -> bool:
-        """Every node of the model was judged and none is beyond its sound limit."""
-        return bool(self.regions) and not self.defects and not self.unobserved and self.undisturbed
+        """Every node of the model was judged, by a limit that says something, and none is beyond it."""
+        judged = bool(self.regions) and not self.vacuous and not self.unobserved and self.undisturbed
+        return judged and not self.defects
 
     def to_dict(self) -> dict[str, Any]:
         """For ``--json``."""

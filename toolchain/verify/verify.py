@@ -12,26 +12,32 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from toolchain.data import Samples, batch_of, graph_inputs, samples
-from toolchain.errors import ToolchainError, UnknownNameError, UsageError
+from toolchain.errors import ToolchainError, UnboundedError, UnknownNameError, UsageError
 from toolchain.load import load
-from toolchain.ops.bounds import FLOAT32_ROUNDOFF
 from toolchain.ops.operator import Spec
 from toolchain.progress import Progress, silent
 from toolchain.reference import Reference
 from toolchain.session import OPTIMIZATION, SessionOptions
 from toolchain.shapes import infer
-from toolchain.verify.judge import ROUNDOFF, exact
+from toolchain.unpack import unpacked
+from toolchain.verify.arithmetic import FLOAT32, Arithmetic
+from toolchain.verify.cause import diagnose
+from toolchain.verify.compiled import CompiledBackend
+from toolchain.verify.integers import IntegerJudge
+from toolchain.verify.judge import ROUNDOFF
+from toolchain.verify.limits import limits
 from toolchain.verify.observe import Observation, OnnxRuntimeBackend
 from toolchain.verify.parting import parting
+from toolchain.verify.probe import arithmetic_of, declared, probe
 from toolchain.verify.regions import cut, uncovered
 from toolchain.verify.tally import Tally
+from toolchain.verify.taps import gather
 from toolchain.verify.verdict import EndToEnd, RegionVerdict, Verification
 
 Array = NDArray[Any]
 
-BACKENDS = {"ort-cpu": "cpu", "ort-cuda": "cuda", "ort-tensorrt": "tensorrt"}
+BACKENDS = {"ort-cpu": "cpu", "ort-cuda": "cuda", "ort-tensorrt": "tensorrt", "c": "cpu"}
 BATCH = 16
-TF32_ROUNDOFF = 2.0**-11
 
 
 def verify(
@@ -39,7 +45,7 @@ def verify(
     other: ir.Model | Path | str | None = None,
     *,
     backend: str = "ort-cpu",
-    data: str | None = None,
+    data: str | Samples | None = None,
     synthetic: int | None = None,
     seed: int = 0,
     optimization: str = "all",
@@ -55,7 +61,7 @@ def verify(
         model: what the nodes should mean.
         other: what the backend runs, if not ``model`` itself: the same network from elsewhere, matched by tensor names.
         backend: a key of :data:`BACKENDS`.
-        data: samples, ``NAME:SPLIT[:COUNT]``, a folder of images or an ``.npz``.
+        data: samples, ``NAME:SPLIT[:COUNT]``, a folder of images or an ``.npz``; or such as are at hand.
         synthetic: this many random samples instead.
         seed: of the random samples.
         optimization: how far the runtime may optimise its graph: off, basic, extended or all.
@@ -71,13 +77,14 @@ def verify(
     options = _options(backend, optimization, threads, provider_options or {}, exact_int8)
     meant = _loaded(model)
     reference = Reference(meant)
-    given = samples(meant, data, synthetic=synthetic, seed=seed)
-    roundoff = unit_roundoff(options)
+    given = data if isinstance(data, Samples) else samples(meant, data, synthetic=synthetic, seed=seed)
+    asked = None if backend == "c" else probe(options)
+    arithmetic = FLOAT32 if asked is None else arithmetic_of(asked)
     specs = infer(meant, _shapes(meant, given))
     run = meant if other is None else _same_inputs(meant, _loaded(other))
     try:
-        backend_run = OnnxRuntimeBackend(run, options, specs=specs, shapes_of=meant)
-        found = _judge(reference, backend_run, given, roundoff, end_to_end, progress or silent)
+        started = _started(backend, run, options, specs, meant)
+        found = _judge(reference, started, given, arithmetic, end_to_end, progress or silent)
     except ToolchainError as error:
         found = _stopped(reference, run, error)
     return Verification(
@@ -85,13 +92,23 @@ def verify(
         backend=f"{backend}, optimization {optimization}",
         data=given.name,
         samples=len(given),
-        roundoff=max([roundoff, *(ROUNDOFF.get(spec.dtype, 0.0) for spec in specs.values())]),
+        roundoff=max([arithmetic.roundoff, *(ROUNDOFF.get(spec.dtype, 0.0) for spec in specs.values())]),
         regions=found.regions,
         unobserved=uncovered(reference.steps, found.regions, reference.outputs),
         running=found.running,
         undisturbed=found.undisturbed,
         end_to_end=found.end_to_end,
+        probe=asked,
     )
+
+
+def _started(
+    backend: str, run: ir.Model, options: SessionOptions, specs: Mapping[str, Spec], meant: ir.Model
+) -> OnnxRuntimeBackend | CompiledBackend:
+    """The backend, ready to be observed."""
+    if backend == "c":
+        return CompiledBackend(run, specs)
+    return OnnxRuntimeBackend(run, options, specs=specs, shapes_of=meant)
 
 
 def _shapes(model: ir.Model, given: Samples) -> dict[str, tuple[int, ...]]:
@@ -137,16 +154,12 @@ def _options(
 
 
 def _loaded(model: ir.Model | Path | str) -> ir.Model:
-    return load(model) if isinstance(model, Path | str) else model
+    return unpacked(load(model)) if isinstance(model, Path | str) else model
 
 
 def unit_roundoff(options: SessionOptions) -> float:
-    """Of the provider's arithmetic on float32.
-
-    CUDA and TensorRT round the factors of float32 products to TF32 unless told not to.
-    """
-    tf32 = dict(options.provider_options).get("use_tf32", "1") != "0"
-    return TF32_ROUNDOFF if options.provider in ("cuda", "tensorrt") and tf32 else FLOAT32_ROUNDOFF
+    """Of the arithmetic on float32 that a provider's options say; float32's where they leave it open."""
+    return (declared(options) or FLOAT32).roundoff
 
 
 @dataclass(frozen=True)
@@ -161,16 +174,17 @@ class Findings:
 
 def _judge(
     reference: Reference,
-    backend: OnnxRuntimeBackend,
+    backend: OnnxRuntimeBackend | CompiledBackend,
     given: Samples,
-    roundoff: float,
+    arithmetic: Arithmetic,
     end_to_end: bool,
     progress: Progress,
 ) -> Findings:
     """All samples through all regions."""
     shown = {w.model for w in backend.watched} | {value.name or "" for value in reference.inputs}
     shown.update(reference.outputs)
-    tallies = [Tally(region) for region in cut(reference.steps, reference.constants, shown)]
+    tallies = [Tally(region, arithmetic) for region in cut(reference.steps, reference.constants, shown)]
+    integers = IntegerJudge.of(reference.model, backend.kernels, arithmetic.roundoff, backend.specs, backend.model)
     undisturbed, agree, error, done = True, 0, 0.0, 0
     fixed = batch_of(reference.model)
     if fixed and len(given) % fixed:
@@ -178,14 +192,19 @@ def _judge(
     for count, feeds in given.batches(fixed or BATCH):
         observation = backend.observe(feeds)
         undisturbed &= observation.same
+        if integers is not None:
+            integers.observe({**feeds, **observation.tensors})
         for tally in tallies:
-            _compare(tally, reference, feeds, observation, done, roundoff, backend.specs)
+            _compare(tally, reference, feeds, observation, done, arithmetic, backend, integers)
         if end_to_end:
             top, worst = _answers(reference, reference.run(feeds), observation)
             agree, error = agree + top, max(error, worst)
         done += count
         progress(done, len(given), "samples judged")
     whole = EndToEnd(done, agree, error) if end_to_end else None
+    for tally in tallies:
+        tally.settle()
+        tally.deviations = None if integers is None else integers.result(tally.region.tensor)
     return Findings(tuple(tally.verdict() for tally in tallies), backend.nodes, undisturbed, whole)
 
 
@@ -195,19 +214,26 @@ def _compare(
     feeds: Mapping[str, Array],
     observation: Observation,
     start: int,
-    roundoff: float,
-    specs: Mapping[str, Spec],
+    arithmetic: Arithmetic,
+    backend: OnnxRuntimeBackend | CompiledBackend,
+    integers: IntegerJudge | None,
 ) -> None:
     """One region on one batch."""
     if tally.broken:
         return
+    region, specs, constants = tally.region, backend.specs, reference.constants
     tensors = {**feeds, **observation.tensors}
     try:
-        value, bound = exact(tally.region, reference.constants, tensors, roundoff, specs)
+        short = backend.widened.get(region.tensor)
+        known = None if integers is None else integers.limits(region)
+        value, bound = known or limits(region, constants, tensors, specs, arithmetic=arithmetic, short=short)
     except ToolchainError as error:
-        tally.fail(str(error))
+        tally.fail(str(error), judged=not isinstance(error, UnboundedError))
         return
-    tally.add(start, tensors[tally.region.tensor], value, bound)
+    received = tensors[region.tensor]
+    tally.add(start, received, value, bound)
+    tally.sample(lambda: gather(region, constants, tensors, value, seed=start))
+    tally.explain(lambda: diagnose(region, constants, tensors, received, value, bound, arithmetic.roundoff, specs))
 
 
 def _answers(reference: Reference, whole: Mapping[str, Array], observation: Observation) -> tuple[int, float]:
