@@ -11,7 +11,18 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.house import generated_disagreements, generated_operators, generated_verbs, generated_world
+from tests.house import (
+    generated_border,
+    generated_defects,
+    generated_deviations,
+    generated_disagreements,
+    generated_exclusions,
+    generated_operators,
+    generated_power,
+    generated_roundings,
+    generated_verbs,
+    generated_world,
+)
 from tests.house.sources import ROOT
 
 PART = re.compile(r"(<!-- generated: ([a-z-]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
@@ -21,7 +32,18 @@ PARTS: dict[str, Callable[[], str]] = {
     "reference": generated_verbs.reference,
     "errors": generated_verbs.errors,
     "operators": generated_operators.table,
+    "roundings": generated_roundings.table,
     "disagreements": generated_disagreements.table,
+    "exclusions": generated_exclusions.table,
+    "defects": generated_defects.table,
+    "deviations": generated_deviations.table,
+    "attacks": generated_border.attacks,
+    "limits": generated_border.limits,
+    "power-outcome": generated_power.outcome,
+    "power-kinds": generated_power.kinds,
+    "power-networks": generated_power.networks,
+    "power-wrong": generated_power.wrong,
+    "power-alarms": generated_power.alarms,
     "networks": generated_world.networks,
     "accuracy": generated_world.accuracy,
     "retraining": generated_world.retraining,

@@ -18,8 +18,8 @@ import torch
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
-from tests.graphs.exclusions import one
 from tests.graphs.sketch import Graph
+from tests.graphs.small import one
 from toolchain.reference import Reference
 
 Array = NDArray[Any]
@@ -251,7 +251,7 @@ def partings() -> tuple[dict[str, list[int]], dict[tuple[str, str, str], list[Pa
                     continue
                 asked[case.op][place] += 1
                 theirs = _answered(ask, case)
-                if theirs is None or not _same(ours, theirs):
+                if theirs is None or not same(ours, theirs):
                     found[case.op, case.kind, name].append(Parting(case, ours, theirs))
     return dict(asked), dict(found)
 
@@ -264,7 +264,8 @@ def _answered(ask: Callable[[Case], Any], case: Case) -> Array | None:
         return None
 
 
-def _same(a: Array, b: Array) -> bool:
+def same(a: Array, b: Array) -> bool:
+    """Equal in shape, and in value within :data:`TOLERANCE`."""
     if a.shape != b.shape:
         return False
     return bool(np.allclose(a.astype(float), b.astype(float), TOLERANCE, TOLERANCE, equal_nan=True))

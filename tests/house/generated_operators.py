@@ -7,6 +7,7 @@ it answers says what it is.
 from __future__ import annotations
 
 import importlib
+import json
 import pkgutil
 import warnings
 from collections import defaultdict
@@ -19,11 +20,12 @@ import onnx
 import onnx_ir as ir
 from onnx.backend.test.loader import load_model_tests
 
+from benchmarks import ulps
 from toolchain import ops
 from toolchain.errors import ToolchainError
 from toolchain.nodes import step
 from toolchain.ops.bounds import FLOAT32_ROUNDOFF
-from toolchain.ops.operator import Array, widen
+from toolchain.ops.operator import Array, Operator, widen
 
 CASES = 12
 """Test cases looked at for an operator."""
@@ -33,16 +35,36 @@ _WEAKEST_FIRST = (SUM, ULP, TIE, EXACT)
 
 
 def table() -> str:
-    """Markdown: operator, versions, bound, file."""
-    kinds, homes = bound_kinds(), _homes()
+    """Markdown: operator, versions, bound, its budget and what was measured of it, file."""
+    kinds, homes, used = bound_kinds(), _homes(), measured()
     rows = [
         f"| {_link(domain, name)} | {', '.join(map(str, sorted(operator.versions)))} "
-        f"| {kinds.get((domain, name), UNKNOWN)} | {_file(homes[domain, name])} |"
+        f"| {kinds.get((domain, name), UNKNOWN)} | {_budget(operator, used)} | {_file(homes[domain, name])} |"
         for (domain, name), operator in sorted(ops.registry().items())
     ]
     return "\n".join(
-        (f"{len(rows)} operators.", "", "| operator | versions | bound | file |", "|---|---|---|---|", *rows)
+        (
+            f"{len(rows)} operators.",
+            "",
+            "| operator | versions | bound | budget, and most seen of it | file |",
+            "|---|---|---|---|---|",
+            *rows,
+        )
     )
+
+
+def measured() -> dict[str, float]:
+    """Of each operator that was measured, the largest error over its limit, over all its cases."""
+    found: dict[str, float] = {}
+    for case in json.loads(ulps.RESULTS.read_text(encoding="utf-8"))["cases"]:
+        found[case["operator"]] = max(found.get(case["operator"], 0.0), case["used"])
+    return found
+
+
+def _budget(operator: Operator, used: dict[str, float]) -> str:
+    if not operator.budget or operator.domain:
+        return ""
+    return f"{operator.budget} ulp, {used[operator.name]:.2f}"
 
 
 def _link(domain: str, name: str) -> str:
