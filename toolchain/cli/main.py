@@ -34,6 +34,7 @@ VERBS = {
     "inspect": "Table of layers: shapes, parameters, MACs, memory.",
     "verify": "Judge a backend's every node against the reference.",
     "quantize": "Make an int8 model, and judge its accuracy.",
+    "compile": "ONNX to C for a host, a microcontroller, ...; int8 exact to the bit.",
     "evaluate": "Top-1 accuracy with a confidence interval.",
     "predict": "What a model says about images.",
     "benchmark": "Latency, throughput and memory, after checking the answers.",

@@ -1,0 +1,82 @@
+"""int8 C gives the bytes of the integer reference: every layer, fused or not, at every optimisation level."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.compile.conftest import Quantized
+from tests.compile.graphs import draw, feeds
+from tests.compile.running import judged
+from toolchain.data import samples
+from toolchain.load import load
+
+NETWORKS = ("lenet5", "lenet5-relu", "example-cnn")
+SANITIZE = ("-O1", "-fsanitize=undefined", "-fno-sanitize-recover=all")
+
+
+def _compiler(name: str) -> str:
+    if shutil.which(name) is None:
+        pytest.skip(f"{name} is not installed")
+    return name
+
+
+@pytest.mark.parametrize("fused", [True, False], ids=["fused", "plain"])
+@pytest.mark.parametrize("net", NETWORKS)
+def test_networks(net: str, fused: bool, quantized: Quantized, tmp_path: Path) -> None:
+    model = load(quantized(net))
+    given = samples(model, "mnist:test:40")
+    verdict = judged(model, [given.feeds(i, i + 1) for i in range(40)], tmp_path, fused=fused)
+    assert verdict.ok, [layer for layer in verdict.layers if layer.differing]
+    assert all(layer.compared for layer in verdict.layers)
+    assert verdict.islands == ()
+
+
+@pytest.mark.parametrize(
+    ("compiler", "flags"),
+    [("gcc", ("-O0",)), ("gcc", ("-O3",)), ("gcc", ("-O3", "-mavx2")), ("clang", ("-O2",)), ("gcc", SANITIZE)],
+    ids=["gcc-O0", "gcc-O3", "gcc-avx2", "clang-O2", "ubsan"],
+)
+def test_compilers_agree(compiler: str, flags: tuple[str, ...], quantized: Quantized, tmp_path: Path) -> None:
+    model = load(quantized("lenet5"))
+    given = samples(model, "mnist:test:8")
+    sample = [given.feeds(i, i + 1) for i in range(8)]
+    verdict = judged(model, sample, tmp_path, compiler=_compiler(compiler), flags=flags)
+    assert verdict.ok, [layer for layer in verdict.layers if layer.differing]
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_random_graphs(seed: int, tmp_path: Path) -> None:
+    model = draw(seed)
+    given = feeds(model, 6, seed)
+    for fused in (True, False):
+        verdict = judged(model, given, tmp_path / str(fused), fused=fused, flags=SANITIZE)
+        assert verdict.ok, (fused, [layer for layer in verdict.layers if layer.differing])
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("seed", range(100, 300))
+def test_many_random_graphs(seed: int, tmp_path: Path) -> None:
+    test_random_graphs(seed, tmp_path)
+
+
+def test_a_wrong_answer_is_found(quantized: Quantized, tmp_path: Path) -> None:
+    """The comparison itself: one weight changed in the C gives a verdict that names the layer."""
+    from tests.compile.running import on_host
+    from toolchain.compile.judge import judge
+    from toolchain.compile.translate import translate
+
+    model = load(quantized("lenet5"))
+    made = translate(model, "net")
+    text = made.files["net_weights.c"].decode()
+    start = text.index("net_c3_bias[16] = {") + len("net_c3_bias[16] = {\n")
+    first = text[start:].split(",")[0]
+    made.files["net_weights.c"] = (text[:start] + f"    {int(first) + 5000}" + text[start + len(first) :]).encode()
+    run = on_host(made, tmp_path)
+    given = samples(model, "mnist:test:2")
+    sample = [given.feeds(i, i + 1) for i in range(2)]
+    verdict = judge(model, made.program, sample, (run(one) for one in sample))
+    assert not verdict.ok
+    assert next(layer.name for layer in verdict.layers if layer.first is not None) == "c3"

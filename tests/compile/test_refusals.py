@@ -1,0 +1,138 @@
+"""What cannot be compiled is refused in one line, before anything is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+from onnx import helper, numpy_helper
+
+from tests.compile.graphs import Sketch
+from tests.conftest import RunCli
+from tests.toolchain import digits
+from toolchain.compile import compile as compile_model
+from toolchain.compile.identifiers import check, identifier
+from toolchain.compile.translate import translate
+from toolchain.errors import MissingError, ShapeError, UnknownNameError, UnsupportedError, UsageError
+from toolchain.load import read
+
+
+def _one(op_type: str, shape: list[int | str], **attributes: object) -> ir.Model:
+    graph = helper.make_graph(
+        [helper.make_node(op_type, ["x"], ["y"], "the_node", **attributes)],
+        "one",
+        [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [None] * len(shape))],
+    )
+    return read(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10).SerializeToString(), "one"
+    )
+
+
+def test_an_operator_without_a_kernel_is_named() -> None:
+    with pytest.raises(UnsupportedError, match=r"'the_node' \(Erf-13\).*no C kernel.*rewrite"):
+        translate(_one("Erf", [1, 4]), "net")
+
+
+def test_free_dimensions() -> None:
+    model = _one("Relu", [1, 3, "height", 4])
+    with pytest.raises(ShapeError, match="--shape"):
+        translate(model, "net")
+    assert translate(model, "net", shapes={"x": (1, 3, 5, 4)}).program.inputs[0].shape == (1, 3, 5, 4)
+
+
+def test_a_batch_is_not_compiled() -> None:
+    with pytest.raises(ShapeError, match="one sample at a time"):
+        translate(_one("Relu", [2, 3, 4, 4]), "net")
+
+
+def _wide(features: int) -> ir.Model:
+    """A dense layer whose accumulator can leave int32."""
+    sketch = Sketch(1, (1, features))
+    weights = sketch.constant(np.full((1, features), 127, np.int8))
+    one, zero = sketch.constant(np.asarray(np.float32(0.01))), sketch.constant(np.asarray(np.int8(0)))
+    w = sketch.node("DequantizeLinear", [weights, one, zero])
+    sketch.shape = (1, 1)
+    sketch.finish(sketch.node("Gemm", [sketch.last, w], transB=1), 100.0)
+    return sketch.model()
+
+
+def test_an_accumulator_that_could_overflow_names_the_layer() -> None:
+    with pytest.raises(UnsupportedError, match=r"gemm\d+.*output channel 0 can reach \d+.*beyond 32 bits"):
+        translate(_wide(70_000 * 2), "net")
+    assert translate(_wide(60_000), "net").floats == ()
+
+
+def test_weights_that_are_no_numbers() -> None:
+    weights = np.full((2, 1, 1, 1), np.nan, np.float32)
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["x", "w"], ["y"], "conv")],
+        "one",
+        [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1, 1, 3, 3])],
+        [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1, 2, 3, 3])],
+        [numpy_helper.from_array(weights, "w")],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    with pytest.raises(UnsupportedError, match="weight holds NaN or infinity"):
+        translate(read(proto.SerializeToString(), "one"), "net")
+
+
+@pytest.mark.parametrize("name", ["2fast", "a-b", "", "int", "x" * 60, "été", "main", "a b"])
+def test_names_that_are_no_identifiers(name: str) -> None:
+    with pytest.raises(UsageError, match="prefix of C names"):
+        check(name)
+
+
+def test_names_of_tensors_become_identifiers_of_their_own() -> None:
+    taken: set[str] = set()
+    names = [identifier(name, taken) for name in ("a/b", "a.b", "int", "1", "", "*/ evil /*", "arena")]
+    assert names == ["a_b", "a_b_2", "t_int", "t_1", "unnamed", "evil", "t_arena"]
+
+
+def test_a_chip_that_is_too_small(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    model = digits.model(batch=1)
+    for limit, message in (
+        ({"flash": 8192}, r"8192 bytes of flash.*too many.*dense_layer"),
+        ({"ram": 1024}, r"bytes of RAM.*too many"),
+    ):
+        try:
+            with pytest.raises(UnsupportedError, match=message):
+                compile_model(model, target="cortex-m4", output=tmp_path / "c", **limit)  # type: ignore[arg-type]
+        except MissingError as error:
+            pytest.skip(str(error))
+        assert not (tmp_path / "c").exists()
+
+
+def test_usage() -> None:
+    model = _one("Relu", [1, 4])
+    with pytest.raises(UnknownNameError, match="cortex-m4"):
+        compile_model(model, target="cortex-m44", output=Path("c"))
+    with pytest.raises(UsageError, match="--data"):
+        compile_model(model, output=Path("c"), run=True)
+    with pytest.raises(UsageError, match="microcontrollers"):
+        compile_model(model, output=Path("c"), flash=1)
+
+
+def test_a_missing_compiler_names_its_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MissingError, match="apt-get install gcc"):
+        compile_model(_one("Relu", [1, 4]), output=tmp_path / "c")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_line(run_cli: RunCli, tmp_path: Path) -> None:
+    path = digits.write(tmp_path / "digits.onnx", batch=1)
+    done = run_cli("compile", path, "-o", tmp_path / "c", "--name", "my_net")
+    assert done.exit_code == 0, done.stderr
+    assert "arena" in done.stdout
+    assert (tmp_path / "c" / "libmy_net.so").exists()
+    again = run_cli("compile", path, "-o", tmp_path / "c")
+    assert again.exit_code == 2
+    bad = run_cli("compile", path, "-o", tmp_path / "d", "--target", "hots")
+    assert bad.exit_code == 2
+    assert "host" in bad.stderr
+    assert not (tmp_path / "d").exists()

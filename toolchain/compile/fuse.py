@@ -1,0 +1,35 @@
+"""Layers built into the one before, so that the map between them never exists."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from toolchain.compile.program import Layer
+from toolchain.compile.walk import Lowered
+
+
+def fuse(lowered: Lowered) -> tuple[Layer, ...]:
+    """Have every layer absorb the only reader of its output, as long as its kernel can.
+
+    Args:
+        lowered: layers in order.
+    """
+    layers = list(lowered.layers)
+    kept = {tensor.memory for tensor in (*lowered.inputs, *lowered.outputs)}
+    index = 0
+    while index < len(layers):
+        layer = layers[index]
+        readers = Counter(tensor.memory for later in layers for tensor in later.inputs)
+        reader = next((j for j, later in enumerate(layers) if layer.output.memory in _memories(later)), None)
+        alone = readers[layer.output.memory] == 1 and layer.output.memory not in kept
+        joined = layer.absorb(layers[reader]) if reader is not None and alone else None
+        if joined is None or reader is None:
+            index += 1
+            continue
+        layers[index] = joined
+        del layers[reader]
+    return tuple(layers)
+
+
+def _memories(layer: Layer) -> set[str]:
+    return {tensor.memory for tensor in layer.inputs}

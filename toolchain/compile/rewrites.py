@@ -1,0 +1,170 @@
+"""Rewrites of the ONNX graph before it is lowered; each is checked by the interpreter, and named when it fails.
+
+A pass takes a model and gives a model. The interpreter (``toolchain.reference``) computes both on the same random
+inputs in float64. Constants that a pass computes anew are float64 until the check has passed, so that before and after
+differ by float64 roundings alone: 2^23 of them, of 2^-53 each, stay below the limit of 2^-30 of the largest value. Only
+then are they rounded to float32, and what that does is judged with everything else by ``verify --backend c``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from toolchain.errors import ToolchainError
+from toolchain.nodes import step
+from toolchain.ops.operator import widen
+from toolchain.reference import Reference, evaluate
+from toolchain.shapes import infer
+
+SAMPLES = 2
+LIMIT = 2.0**-30
+DYNAMIC = frozenset({"QuantizeLinear", "DequantizeLinear"})
+"""Their constants keep their integers."""
+COMPUTED = "onnx_edge.computed"
+"""Marks a constant that is still to be rounded to float32."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A rewrite.
+
+    Attributes:
+        name: for messages.
+        apply: changes a copy of the model in place; returns how many nodes it removed.
+    """
+
+    name: str
+    apply: Callable[[ir.Model], int]
+
+
+class RewriteError(ToolchainError):
+    """A rewrite changed what the model means: a fault of this program."""
+
+
+def rewritten(model: ir.Model, shapes: Mapping[str, Sequence[int]] | None = None) -> ir.Model:
+    """Run all passes.
+
+    Args:
+        model: unchanged.
+        shapes: of graph inputs with free dimensions.
+
+    Raises:
+        RewriteError: a pass changed the meaning; names it.
+    """
+    for one in PASSES:
+        copy = model.clone()
+        removed = one.apply(copy)
+        if removed:
+            check(one, model, copy, shapes)
+            _to_float32(copy)
+            model = copy
+    return model
+
+
+def _to_float32(model: ir.Model) -> None:
+    """Round what a pass computed."""
+    for value in model.graph.initializers.values():
+        if value.const_value is not None and value.metadata_props.pop(COMPUTED, ""):
+            value.const_value = ir.tensor(value.const_value.numpy().astype(np.float32), name=value.name)
+
+
+def check(one: Pass, before: ir.Model, after: ir.Model, shapes: Mapping[str, Sequence[int]] | None) -> None:
+    """Compare two models on random inputs.
+
+    Raises:
+        RewriteError: an output moved further than the pass may move it.
+    """
+    specs = infer(before, shapes)
+    generator = np.random.default_rng(0)
+    references = Reference(before), Reference(after)
+    for _ in range(SAMPLES):
+        feeds = {
+            value.name or "": _random(specs[value.name or ""].shape, specs[value.name or ""].dtype, generator)
+            for value in references[0].inputs
+        }
+        old, new = (reference.run(feeds) for reference in references)
+        for name in references[0].outputs:
+            largest = float(np.abs(old[name]).max(initial=0.0))
+            moved = float(
+                np.abs(np.asarray(old[name], np.float64) - np.asarray(new[name], np.float64)).max(initial=0.0)
+            )
+            limit = LIMIT * largest
+            if not moved <= limit:
+                raise RewriteError(
+                    f"rewrite {one.name!r} changes output {name!r} by {moved:.3g}, it may by {limit:.3g}; "
+                    "report this model"
+                )
+
+
+def _random(shape: tuple[int, ...], dtype: ir.DataType, generator: np.random.Generator) -> NDArray[np.generic]:
+    kind = dtype.numpy()
+    if np.issubdtype(kind, np.integer):
+        return generator.integers(-100, 101, shape).astype(kind)
+    return generator.standard_normal(shape).astype(kind)
+
+
+def fold_constants(model: ir.Model) -> int:
+    """Compute every node whose inputs are all constants, except dequantized weights."""
+    removed = 0
+    for index, node in enumerate(list(model.graph)):
+        values = [None if v is None else v.const_value for v in node.inputs]
+        constant = all(v is None or c is not None for v, c in zip(node.inputs, values, strict=True))
+        if node.op_type in DYNAMIC or not constant or any(v.is_graph_output() for v in node.outputs):
+            continue
+        ready = step(node, index, model.opset_imports)
+        arrays = evaluate(ready, [None if c is None else widen(c.numpy()) for c in values])
+        for value, array in zip(node.outputs, arrays, strict=False):
+            value.const_value = ir.tensor(array, name=value.name)
+        outputs = list(node.outputs)
+        model.graph.remove(node, safe=False)
+        for value in outputs:
+            fresh = ir.Value(name=value.name, const_value=value.const_value)
+            if value.const_value is not None and value.const_value.dtype == ir.DataType.DOUBLE:
+                fresh.metadata_props[COMPUTED] = "yes"
+            value.replace_all_uses_with(fresh)
+            model.graph.initializers[fresh.name or ""] = fresh
+        removed += 1
+    return removed
+
+
+def fold_batchnormalization(model: ir.Model) -> int:
+    """``BatchNormalization(Conv(x))``: scale and shift go into weights and bias, in float64, rounded once."""
+    removed = 0
+    for node in list(model.graph):
+        conv = node.inputs[0].producer() if node.op_type == "BatchNormalization" and node.inputs[0] else None
+        if conv is None or conv.op_type != "Conv" or len(conv.outputs[0].uses()) != 1:
+            continue
+        constants = [v.const_value if v is not None else None for v in (*node.inputs[1:5], *conv.inputs[1:])]
+        if any(c is None for c in constants) or conv.outputs[0].is_graph_output():
+            continue
+        gain, shift, mean, variance, weights, *rest = (c.numpy().astype(np.float64) for c in constants if c is not None)
+        epsilon = node.attributes["epsilon"].as_float() if "epsilon" in node.attributes else 1e-5
+        factor = gain / np.sqrt(variance + epsilon)
+        scaled = weights * factor.reshape(-1, *(1,) * (weights.ndim - 1))
+        moved = shift + ((rest[0] if rest else 0.0) - mean) * factor
+        for place, array in ((1, scaled), (2, moved)):
+            fresh = ir.Value(name=f"{node.outputs[0].name}_{('weight', 'bias')[place - 1]}")
+            fresh.const_value = ir.tensor(array, name=fresh.name)
+            fresh.metadata_props[COMPUTED] = "yes"
+            model.graph.initializers[fresh.name or ""] = fresh
+            if place == len(conv.inputs):
+                conv.resize_inputs(place + 1)
+            conv.replace_input_with(place, fresh)
+        result, output = node.outputs[0], conv.outputs[0]
+        output.type, output.shape = result.type, result.shape
+        result.replace_all_uses_with(output, replace_graph_outputs=True)
+        model.graph.remove(node, safe=True)
+        output.name = result.name
+        removed += 1
+    return removed
+
+
+PASSES = (
+    Pass("fold constants", fold_constants),
+    Pass("BatchNormalization into Conv", fold_batchnormalization),
+)

@@ -1,0 +1,59 @@
+"""From a model to a program and its C files, in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from toolchain.compile.fuse import fuse
+from toolchain.compile.generate import generate
+from toolchain.compile.identifiers import check, identifier
+from toolchain.compile.plan import Plan, plan
+from toolchain.compile.program import Program, Step
+from toolchain.compile.rewrites import rewritten
+from toolchain.compile.walk import lower
+
+
+@dataclass(frozen=True)
+class Generated:
+    """C of a network.
+
+    Attributes:
+        program: what it computes.
+        plan: of its memory.
+        files: content by name.
+        floats: nodes of a quantized model that are computed in float, outside the promise of exactness.
+    """
+
+    program: Program
+    plan: Plan
+    files: dict[str, bytes]
+    floats: tuple[str, ...]
+
+
+def translate(
+    model: ir.Model, name: str, *, shapes: Mapping[str, Sequence[int]] | None = None, fused: bool = True
+) -> Generated:
+    """Write a model as C.
+
+    Args:
+        model: from ``load``.
+        name: prefix of all public names in C.
+        shapes: of graph inputs with free dimensions other than the batch.
+        fused: build layers into one another.
+
+    Raises:
+        UsageError: ``name`` is no C identifier.
+        UnsupportedError: a node has no kernel, or is not exact in integers; names it and what would help.
+        ShapeError: free dimensions, or more than one sample.
+    """
+    check(name)
+    lowered = lower(rewritten(model, shapes), shapes)
+    layers = fuse(lowered) if fused else lowered.layers
+    taken = {identifier(tensor.name, set()) for tensor in (*lowered.inputs, *lowered.outputs)}
+    steps = tuple(Step(identifier(layer.name, taken), layer.nodes, layer.call()) for layer in layers)
+    program = Program(name, lowered.inputs, lowered.outputs, steps)
+    placed = plan(program)
+    return Generated(program, placed, generate(program, placed), lowered.floats)

@@ -1,0 +1,298 @@
+"""The walk over an ONNX graph that lowers every node, and the borders between float and int8."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from toolchain.compile.kernels import lowerings
+from toolchain.compile.kernels.bounds import bounds
+from toolchain.compile.kernels.quantize import DequantizeS8, QuantizeF32
+from toolchain.compile.kernels.reorder import Reorder
+from toolchain.compile.lowering import Fixed, Operand, Site, by_name, map_of, quantization
+from toolchain.compile.program import Layer
+from toolchain.compile.tensor import INT8_HIGH, INT8_LOW, Element, Quantization, Tensor, plane_of
+from toolchain.errors import UnsupportedError
+from toolchain.nodes import Step, steps
+from toolchain.ops.operator import Spec
+from toolchain.shapes import infer
+
+Array = NDArray[Any]
+CLAMPS = ("Relu", "Clip")
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """A graph as layers.
+
+    Attributes:
+        inputs: of the graph, in the caller's memory.
+        outputs: of the graph, in the caller's memory.
+        layers: in order.
+        floats: names of nodes computed in float although the model is quantized.
+    """
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    layers: tuple[Layer, ...]
+    floats: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Finish:
+    """What follows a node up to the rounding of its result.
+
+    Attributes:
+        quantized: of the result.
+        low, high: clamps, from Relu and Clip in between.
+        names: of the quantized values.
+        nodes: of the nodes in between and the QuantizeLinear.
+    """
+
+    quantized: Quantization
+    low: int
+    high: int
+    names: tuple[str, ...]
+    nodes: tuple[str, ...]
+
+
+def lower(model: ir.Model, shapes: Mapping[str, Sequence[int]] | None = None) -> Lowered:
+    """Every node as a layer.
+
+    Args:
+        model: rewritten, of fixed shapes.
+        shapes: of graph inputs with free dimensions.
+
+    Raises:
+        UnsupportedError: a node without a kernel; names it, the reason and what would help.
+        ShapeError: free dimensions, or more than one sample.
+    """
+    return _Walk(model, infer(model, shapes)).run()
+
+
+class _Walk:
+    def __init__(self, model: ir.Model, specs: Mapping[str, Spec]) -> None:
+        self.model = model
+        self.specs = specs
+        self.steps = steps(model)
+        self.values: dict[str, Operand] = {
+            name: Fixed(name, value.const_value.numpy())
+            for name, value in model.graph.initializers.items()
+            if value.const_value is not None
+        }
+        self.readers: dict[str, list[Step]] = defaultdict(list)
+        for step in self.steps:
+            for name in step.inputs:
+                if name:
+                    self.readers[name].append(step)
+        self.outputs = [value.name or "" for value in model.graph.outputs]
+        self.layers: list[Layer] = []
+        self.floats: list[str] = []
+        self.absorbed: set[str] = set()
+        self.quantized = any(step.facts.op_type == "QuantizeLinear" for step in self.steps)
+
+    def run(self) -> Lowered:
+        inputs = [self._input(value) for value in self.model.graph.inputs if value.name not in self.values]
+        for step in self.steps:
+            if step.name not in self.absorbed and step.outputs[0] not in self.values:
+                self._node(step)
+        outputs = tuple(self._output(name) for name in self.outputs)
+        return Lowered(tuple(inputs), outputs, tuple(self.layers), tuple(self.floats))
+
+    def _input(self, value: ir.Value) -> Tensor:
+        name = value.name or ""
+        spec = self.specs[name]
+        if spec.dtype == ir.DataType.FLOAT:
+            made = replace(map_of(name, spec), plane=1)
+        elif spec.dtype == ir.DataType.INT8:
+            made = replace(map_of(name, spec, Quantization(Fraction(1), 0)), plane=1)
+        else:
+            raise UnsupportedError(f"graph input {name!r} is {spec.dtype}; C code takes FLOAT and INT8")
+        self.values[name] = made
+        return made
+
+    def _node(self, step: Step) -> None:
+        op_type = step.facts.op_type
+        if op_type == "DequantizeLinear":
+            self._dequantize(step)
+        elif op_type == "QuantizeLinear":
+            self._quantize(step)
+        else:
+            self._operator(step)
+
+    def _parameters(self, step: Step) -> Quantization:
+        scale, zero = (self._fixed(step, index) for index in (1, 2))
+        if scale is None:
+            raise step.facts.unsupported("its scale is computed by the model", "quantize statically")
+        dtype = ir.DataType.UINT8 if zero is None else ir.DataType.from_numpy(zero.values.dtype)
+        return quantization(None if zero is None else zero.values, scale.values, dtype, step.facts.where())
+
+    def _fixed(self, step: Step, index: int) -> Fixed | None:
+        name = step.inputs[index] if index < len(step.inputs) else None
+        if name is None:
+            return None
+        value = self.values[name]
+        if not isinstance(value, Fixed):
+            raise step.facts.unsupported(f"input {index} is computed by the model", "quantize statically")
+        return value
+
+    def _dequantize(self, step: Step) -> None:
+        source, out = self.values[step.inputs[0] or ""], step.outputs[0] or ""
+        if isinstance(source, Fixed):
+            self.values[out] = self._constant(step, source)
+            return
+        if not isinstance(source, Tensor) or source.element is not Element.INT8:
+            raise step.facts.unsupported("it dequantizes no 8-bit tensor", "quantize to int8 or uint8")
+        self.values[out] = replace(source, quantization=self._parameters(step), buffer=source.memory)
+
+    def _constant(self, step: Step, source: Fixed) -> Fixed:
+        """A quantized constant."""
+        if step.attributes.block:
+            raise step.facts.unsupported("weights with a scale for each block", "quantize per tensor or per channel")
+        scale, zero = self._fixed(step, 1), self._fixed(step, 2)
+        values = source.values.astype(np.int64)
+        axis = step.attributes.axis % max(values.ndim, 1)
+        if scale is None:
+            raise step.facts.unsupported("its scale is computed by the model", "quantize statically")
+        if zero is not None:
+            shape = [-1 if i == axis else 1 for i in range(values.ndim)] if zero.values.size > 1 else []
+            values = values - zero.values.astype(np.int64).reshape(shape)
+        scales = scale.values.astype(np.float64).reshape(-1)
+        if not np.isfinite(scales).all():
+            raise step.facts.unsupported("a scale is NaN or infinite", "repair the model")
+        return Fixed(source.name, values, tuple(Fraction(float(s)) for s in scales), axis)
+
+    def _quantize(self, step: Step) -> None:
+        source, out = self.values[step.inputs[0] or ""], step.outputs[0] or ""
+        made = map_of(out, self.specs[out], self._parameters(step))
+        if not isinstance(source, Tensor):
+            raise step.facts.unsupported("it quantizes a constant", "fold the constants")
+        if source.element is Element.INT8:
+            site = Site(step, (source,), made, (step.name,))
+            self._put(site, lowerings()["Identity"].integer, (out,))
+        else:
+            self._add(QuantizeF32(step.name, (step.name,), (source,), made), (out,))
+
+    def _operator(self, step: Step) -> None:
+        lowering = by_name(lowerings(), step)
+        inputs = tuple(None if name is None else self.values[name] for name in step.inputs)
+        out = step.outputs[0] or ""
+        tensors = [value for value in inputs if isinstance(value, Tensor)]
+        if not tensors:
+            raise step.facts.unsupported("all its inputs are constants", "fold the constants")
+        whole = bool(tensors) and all(tensor.element is Element.INT8 for tensor in tensors)
+        finish = self._finish(step, tensors[0]) if whole and lowering.integer else None
+        if finish is not None:
+            made = map_of(out, self.specs[out], finish.quantized, finish.low, finish.high)
+            made = replace(made, name=finish.names[0])
+            self.absorbed.update(finish.nodes)
+            self._put(Site(step, inputs, made, (step.name, *finish.nodes)), lowering.integer, finish.names)
+            return
+        if lowering.real is None:
+            what = "has no float kernel" if lowering.integer else "has no kernel"
+            raise step.facts.unsupported(f"it is not between quantized tensors and {what}", "quantize the model")
+        if self.quantized:
+            self.floats.append(step.name)
+        floats = tuple(self._float(value) if isinstance(value, Tensor) else value for value in inputs)
+        self._put(Site(step, floats, map_of(out, self.specs[out]), (step.name,)), lowering.real, (out,))
+
+    def _put(self, site: Site, rule: Any, names: Sequence[str]) -> None:
+        """Lower a node and give its result its names."""
+        made = rule(site)
+        if isinstance(made, tuple):
+            self.layers += made[:-1]
+            made = made[-1]
+        if isinstance(made, Layer):
+            self._add(made, names)
+        else:
+            self.values.update(dict.fromkeys(names, made))
+
+    def _add(self, layer: Layer, names: Sequence[str]) -> None:
+        self.layers.append(layer)
+        self.values.update(dict.fromkeys(names, layer.output))
+
+    def _finish(self, step: Step, source: Tensor) -> Finish | None:
+        """How the node's result is rounded to 8 bits; ``None`` if it is not."""
+        out = step.outputs[0] or ""
+        if self.specs[out].dtype in (ir.DataType.INT8, ir.DataType.UINT8):
+            return Finish(source.quantized, INT8_LOW, INT8_HIGH, (out,), ())
+        readers = self.readers[out]
+        if out in self.outputs or not readers:
+            return None
+        if all(r.facts.op_type == "QuantizeLinear" and r.inputs[0] == out for r in readers):
+            found = {self._parameters(reader) for reader in readers}
+            names = tuple(reader.outputs[0] or "" for reader in readers)
+            nodes = tuple(reader.name for reader in readers)
+            return Finish(found.pop(), INT8_LOW, INT8_HIGH, names, nodes) if len(found) == 1 else None
+        if len(readers) == 1 and readers[0].facts.op_type in CLAMPS:
+            later = self._finish(readers[0], source)
+            return None if later is None else self._clamped(readers[0], later)
+        return None
+
+    def _clamped(self, step: Step, later: Finish) -> Finish:
+        """With a Relu or Clip in front: rounding rises, so clamping its result clamps its argument."""
+        q = later.quantized
+        least: Fraction | None = Fraction(0)
+        most: Fraction | None = None
+        if step.facts.op_type == "Relu":
+            pass
+        else:
+            inputs = tuple(None if name is None else self.values[name] for name in step.inputs)
+            least, most = bounds(Site(step, inputs, Tensor("", Element.INT8, ()), ()))
+
+        def rounded(value: Fraction) -> int:
+            return min(max(round(value / q.scale) + q.zero, INT8_LOW), INT8_HIGH)
+
+        low = later.low if least is None else max(later.low, rounded(least))
+        high = later.high if most is None else min(later.high, rounded(most))
+        return replace(later, low=min(low, high), high=high, nodes=(step.name, *later.nodes))
+
+    def _float(self, tensor: Tensor) -> Tensor:
+        """A tensor as floats, stored in ONNX's order or channels-last as a map is."""
+        if tensor.element is Element.FLOAT:
+            return self._ordered(tensor)
+        name = f"{tensor.name}_float"
+        known = self.values.get(name)
+        if isinstance(known, Tensor):
+            return known
+        made = Tensor(name, Element.FLOAT, tensor.shape, tensor.plane)
+        self._add(DequantizeS8(name, (), (tensor,), made), (name,))
+        return made
+
+    def _ordered(self, tensor: Tensor) -> Tensor:
+        """A map channels-last, as kernels take it; one from the caller, or one reshaped, may be in ONNX's order."""
+        wanted = plane_of(tensor.shape)
+        if tensor.plane == wanted or wanted == 1:
+            return tensor
+        name = f"{tensor.name}_ordered"
+        known = self.values.get(name)
+        if isinstance(known, Tensor):
+            return known
+        made = replace(tensor, name=name, plane=wanted, buffer="")
+        self._add(Reorder(name, (), (tensor,), made), (name,))
+        return made
+
+    def _output(self, name: str) -> Tensor:
+        """A graph output, in the caller's memory and order."""
+        value = self.values[name]
+        if not isinstance(value, Tensor):
+            raise UnsupportedError(f"graph output {name!r} is a constant; take it out of the model")
+        wants_float = self.specs[name].dtype == ir.DataType.FLOAT
+        if wants_float and value.element is Element.INT8:
+            made = Tensor(name, Element.FLOAT, value.shape)
+            nodes = tuple(s.name for s in self.steps if name in s.outputs)
+            self._add(DequantizeS8(nodes[0] if nodes else name, nodes, (value,), made), (name,))
+            return made
+        writers = [layer for layer in self.layers if layer.output.memory == value.memory]
+        if value.plane == 1 and writers and not value.buffer and self.outputs.count(name) == 1:
+            return value
+        made = replace(value, name=name, plane=1, buffer=f"{name} of the caller")
+        self._add(Reorder(f"{name}_order", (), (value,), made), ())
+        return made
