@@ -2,9 +2,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 OUT ?= out
+# Processes of the tests that test-all and sweep run; ONNX_EDGE_GRAPHS is how many random graphs they draw.
+JOBS ?= 2
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-all sweep check bench docs clean
+.PHONY: demo test test-all sweep check bench docs clean fuzz
 
 demo: $(VENV)/.ready
 	mkdir -p $(OUT)
@@ -14,10 +16,17 @@ test: $(VENV)/.ready
 	$(BIN)/python -m pytest -n 2 -m "not slow and not sweep"
 
 test-all: $(VENV)/.ready
-	$(BIN)/python -m pytest -n 2 -m "not sweep"
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 sweep: $(VENV)/.ready
-	$(BIN)/python -m pytest -n 2 -m sweep
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m sweep
+
+SECONDS ?= 600
+fuzz: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	mkdir -p $(OUT)/fuzz/corpus
+	$(BIN)/python -m tests.border.fuzz --seeds $(OUT)/fuzz/corpus
+	$(BIN)/python -m tests.border.fuzz $(OUT)/fuzz/corpus tests/border/corpus -artifact_prefix=$(OUT)/fuzz/found- -max_total_time=$(SECONDS) -print_final_stats=1
 
 check: $(VENV)/.ready
 	$(BIN)/ruff check .

@@ -30,6 +30,7 @@ _HOMES = {
     "inspect": "toolchain.inspect",
     "verify": "toolchain.verify",
     "quantize": "toolchain.quantize",
+    "compile": "toolchain.compile",
     "evaluate": "toolchain.evaluate",
     "predict": "toolchain.predict",
     "benchmark": "toolchain.benchmark",

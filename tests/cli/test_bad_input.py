@@ -230,7 +230,7 @@ def test_a_wrong_input_shape_is_exit_2(refused: Refused, shape: str) -> None:
         (("evaluate", "digits.onnx", "--data", "mnist:test:4", "--provider", "cdua"), "did you mean 'cuda'?"),
         (("benchmark", "digits.onnx", "--synthetic", "4", "--provider", "cpu,cdua"), "did you mean 'cuda'?"),
         (("verify", "digits.onnx", "--synthetic", "4", "--backend", "ort-cup"), "did you mean 'ort-cpu'?"),
-        (("compile", "digits.onnx"), "No such command 'compile'"),
+        (("complie", "digits.onnx"), "No such command 'complie'"),
     ],
 )
 def test_unknown_names_are_exit_2_with_the_nearest(refused: Refused, arguments: tuple[str, ...], word: str) -> None:

@@ -6,18 +6,14 @@ which the two still part (``test_exclusions.py`` fails once they do not, so that
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tests.graphs.sketch import Candidate, Graph, Sketch
+from tests.graphs.small import F32, after_adding, bracket, chain, one, ramp
 
-Array = NDArray[Any]
-F32 = np.float32
 NEWEST = 28
 
 POOLS = ("MaxPool", "AveragePool", "LpPool")
@@ -50,52 +46,6 @@ def barred(candidate: Candidate) -> bool:
     return any(entry.applies(candidate) for entry in EXCLUSIONS)
 
 
-def one(op: str, x: Any, *constants: Any, opset: int = 22, outputs: int = 1, **attributes: Any) -> Graph:
-    """A graph of one node."""
-    array = np.asarray(x)
-    sketch = Sketch(opset, {"x": array}, barred=lambda _: False)
-    inputs = ["x", *(None if c is None else sketch.constant(c) for c in constants)]
-    sketch.add(op, inputs, outputs, **attributes)
-    return sketch.finish()
-
-
-def chain(x: Array, *nodes: tuple[str, tuple[Any, ...], dict[str, Any]], opset: int = 13) -> Graph:
-    """A graph of nodes one behind the other: operator, constants after the first input, attributes."""
-    sketch = Sketch(opset, {"x": x}, barred=lambda _: False)
-    current: str | None = "x"
-    for op, constants, attributes in nodes:
-        current = sketch.add(
-            op, [current, *(None if c is None else sketch.constant(c) for c in constants)], **attributes
-        )
-    return sketch.finish()
-
-
-def bracket(op: str, x: Array, before: float, after: float, dtype: Any, **attributes: Any) -> Graph:
-    """A node between steps into and out of 8 bits, of two scales."""
-    scales = F32(before), F32(after)
-    zero = np.asarray(0, dtype)
-    return chain(
-        x,
-        ("QuantizeLinear", (scales[0], zero), {}),
-        ("DequantizeLinear", (scales[0], zero), {}),
-        (op, (), attributes),
-        ("QuantizeLinear", (scales[1], zero), {}),
-        ("DequantizeLinear", (scales[1], zero), {}),
-        opset=21,
-    )
-
-
-def after_adding(special: Any, op: str, *constants: Any, opset: int = 22, **attributes: Any) -> Graph:
-    """A node behind the sum of zeros and special values."""
-    array = np.asarray(special, F32)
-    return chain(np.zeros_like(array), ("Add", (array,), {}), (op, constants, attributes), opset=opset)
-
-
-def ramp(*shape: int) -> Array:
-    """1, 2, 3, ... as float32."""
-    return np.arange(1, 1 + math.prod(shape), dtype=F32).reshape(shape)
-
-
 def _automatic(c: Candidate, *modes: str) -> bool:
     return c.attributes.get("auto_pad", "NOTSET") in modes
 
@@ -118,6 +68,16 @@ def _valid_ceil(c: Candidate) -> bool:
     return (
         c.op in POOLS and _automatic(c, "VALID") and bool(c.attributes.get("ceil_mode")) and max(c.ints("strides")) > 1
     )
+
+
+def _overhangs(c: Candidate) -> bool:
+    """Under ceil_mode: a last window that would start in the padding behind."""
+    if c.op not in POOLS or not c.attributes.get("ceil_mode") or not _automatic(c, "NOTSET"):
+        return False
+    sizes, pads = c.shape[2:], c.ints("pads", 0)
+    begins, ends = (pads[: len(sizes)], pads[len(sizes) :]) if "pads" in c.attributes else (pads, pads)
+    axes = zip(sizes, begins, ends, c.ints("kernel_shape"), c.ints("dilations"), c.ints("strides"), strict=True)
+    return any(-(-(size + b + e - d * (k - 1) - 1) // s) * s >= size + b for size, b, e, k, d, s in axes)
 
 
 UNIMPLEMENTED = ("QuantizeLinear", "DequantizeLinear")
@@ -153,6 +113,7 @@ def _left_out(c: Candidate, place: int, name: str) -> bool:
 
 
 INDETERMINATE = ("Softsign", "HardSwish", "Mish", "Gelu")
+MOVED = ("MaxPool", "Reshape", "Transpose", "Squeeze", "Unsqueeze")
 SELECTING = ("MaxPool", "GlobalMaxPool", "Hardmax", "ThresholdedRelu", "ReduceMax", "ReduceMin")
 
 
@@ -376,5 +337,60 @@ EXCLUSIONS: tuple[Exclusion, ...] = (
         "infinity, as in PyTorch; ONNX Runtime answers the lowest finite number",
         lambda c: c.op == "MaxPool" and max(c.ints("dilations")) > 1 and max(c.attributes.get("pads", [0])) > 0,
         lambda: one("MaxPool", ramp(1, 1, 2), kernel_shape=[2], dilations=[3], pads=[1, 1]),
+    ),
+    Exclusion(
+        "ReduceLogSumExp of opset 28 without a kernel",
+        'ReduceLogSumExp: "Computes the log sum exponent of the input tensor\'s elements along the provided axes", '
+        "which is finite of finite elements. ONNX Runtime has no kernel of that version and runs the body of the "
+        "function that comes with the specification, whose exponentials leave the range of float64 beyond 709",
+        lambda c: c.op == "ReduceLogSumExp" and c.version == NEWEST,
+        lambda: one("ReduceLogSumExp", F32([[1000, 1]]), opset=NEWEST),
+    ),
+    Exclusion(
+        "ReduceLogSumExp among NaN and infinities",
+        'ReduceLogSumExp: "Computes the log sum exponent of the input tensor\'s elements": the exponential of minus '
+        "infinity is 0 and adds nothing, NaN makes every sum NaN. Where ONNX Runtime meets an infinity first, it "
+        "subtracts no maximum, so that the others underflow, and answers infinity though NaN follows",
+        _among(("ReduceLogSumExp",)),
+        lambda: after_adding([[-np.inf, -400]], "ReduceLogSumExp", opset=13, axes=[1]),
+    ),
+    Exclusion(
+        "Softmax between integers",
+        'QuantizeLinear: "y = saturate((x / y_scale) + y_zero_point)". ONNX Runtime fuses Softmax between integers '
+        "into its QLinearSoftmax, which multiplies by the reciprocal of y_scale rounded down to a whole number",
+        lambda c: c.op == "QuantizeLinear" and c.sources[0] == "Softmax",
+        lambda: bracket("Softmax", F32([[0.0]]), 1.0, 0.6, np.uint8, axis=1),
+    ),
+    Exclusion(
+        "ceil_mode with a window that starts in the padding, before opset 22",
+        'MaxPool-22: "Sliding windows that would start in the right padded region are ignored". ONNX Runtime '
+        "always ignores them, ONNX's shape inference not before opset 22, and the node behind is then refused",
+        lambda c: c.version < 22 and _overhangs(c),
+        lambda: chain(
+            ramp(1, 1, 8),
+            ("MaxPool", (), {"kernel_shape": [2], "strides": [3], "pads": [1, 0], "ceil_mode": 1}),
+            ("Add", (ramp(1, 1, 3),), {}),
+        ),
+    ),
+    Exclusion(
+        "moving dequantized int8 from opset 21 on",
+        'QuantizeLinear: "If both output_dtype and y_zero_point are specified, output_dtype must be T2". ONNX Runtime '
+        "moves the DequantizeLinear behind a node that moves data, loses the zero point, and refuses its own graph",
+        lambda c: c.op in MOVED and c.opset >= 21 and c.dequantized == "int8",
+        lambda: chain(
+            ramp(1, 1, 6),
+            ("QuantizeLinear", (F32(1), np.int8(3)), {}),
+            ("DequantizeLinear", (F32(1), np.int8(3)), {}),
+            ("MaxPool", (), {"kernel_shape": [2]}),
+            ("HardSigmoid", (), {}),
+            opset=22,
+        ),
+    ),
+    Exclusion(
+        "LRN among NaN and infinities",
+        'LRN: "square_sum[n, c, d1, ..., dk] = sum(X[n, i, d1, ..., dk] ^ 2)" over the channels around c. ONNX Runtime '
+        "slides the sum along the channels, and infinity less infinity stays NaN for all channels behind",
+        _among(("LRN",)),
+        lambda: after_adding([[[[np.inf]], [[np.inf]], [[1]]]], "LRN", size=3),
     ),
 )

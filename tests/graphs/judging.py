@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +11,7 @@ from numpy.typing import NDArray
 
 from tests.graphs import pytorch
 from tests.graphs.sketch import Graph
+from toolchain.data import Samples
 from toolchain.load import read
 from toolchain.nodes import steps
 from toolchain.ops.operator import widen
@@ -58,16 +57,14 @@ def overflows(tensors: Mapping[str, Array]) -> bool:
 
 def judge(model: ir.Model, graph: Graph) -> None:
     """ONNX Runtime, as it is and optimised, within the derived limits."""
-    with tempfile.TemporaryDirectory(prefix="onnx-edge-") as folder:
-        path = Path(folder) / "feeds.npz"
-        np.savez(path, **graph.feeds)
-        for level in LEVELS:
-            with np.errstate(all="ignore"):
-                found = verify(model, data=str(path), optimization=level, end_to_end=False, exact_int8=True)
-            defects = [r for r in found.defects if not unlimited(r) and not unspread(r)]
-            assert not defects, f"optimization {level}: {[r.describe() for r in defects]}"
-            assert found.undisturbed, f"optimization {level}: observing changed the outputs"
-            assert not found.unobserved, f"optimization {level}: {found.unobserved} not observed"
+    data = Samples("drawn", graph.feeds, None)
+    for level in LEVELS:
+        with np.errstate(all="ignore"):
+            found = verify(model, data=data, optimization=level, end_to_end=False, exact_int8=True)
+        defects = [r for r in found.defects if not unlimited(r) and not unspread(r)]
+        assert not defects, f"optimization {level}: {[r.describe() for r in defects]}"
+        assert found.undisturbed, f"optimization {level}: observing changed the outputs"
+        assert not found.unobserved, f"optimization {level}: {found.unobserved} not observed"
 
 
 def unlimited(region: RegionVerdict) -> bool:

@@ -51,7 +51,11 @@ def _compute(hand: Hand, x: str, op: str, dtype: Any) -> str | None:
     if op == "Concat":
         return hand.sketch.add(op, [x, x], axis=hand.integer(0, len(shape) - 1))
     if op in ("MatMul", "Gemm"):
-        return hand.sketch.add(op, [x, _weight(hand, (shape[-1], hand.integer(1, 4)), np.int8)[0]])
+        columns = hand.integer(1, 4)
+        weight, scale = _weight(hand, (shape[-1], columns), np.int8)
+        # C is optional since version 11.
+        bias = [_bias(hand, x, scale, columns)] if op == "Gemm" and (hand.sketch.opset < 11 or hand.flip()) else []
+        return hand.sketch.add(op, [x, weight, *bias])
     return hand.sketch.add(op, [x])
 
 
@@ -63,6 +67,15 @@ def _weight(hand: Hand, shape: tuple[int, ...], dtype: Any) -> tuple[str | None,
     return hand.sketch.add("DequantizeLinear", [number, scale, zero]), hand.sketch.constants[scale]
 
 
+def _bias(hand: Hand, x: str, weight_scale: np.float32, count: int) -> str | None:
+    """A dequantized int32 constant at the product of the scales."""
+    node = next(n for n in hand.sketch.nodes if x in n.output)
+    scale = np.float32(hand.sketch.constants[node.input[1]] * weight_scale)
+    number = values.integers(np.int32, (count,), hand.generator) // 1024
+    inputs = [hand.sketch.constant(number.astype(np.int32)), hand.sketch.constant(scale)]
+    return hand.sketch.add("DequantizeLinear", [*inputs, hand.sketch.constant(0, np.int32)])
+
+
 def _conv(hand: Hand, x: str) -> str | None:
     """Conv with int8 weights and an int32 bias at the product of the scales."""
     shape = hand.sketch.shape(x)
@@ -71,14 +84,6 @@ def _conv(hand: Hand, x: str) -> str | None:
     weight, weight_scale = _weight(hand, (filters, shape[1], *kernel), np.int8)
     inputs = [x, weight]
     if hand.flip():
-        node = next(n for n in hand.sketch.nodes if x in n.output)
-        scale = np.float32(hand.sketch.constants[node.input[1]] * weight_scale)
-        number = values.integers(np.int32, (filters,), hand.generator) // 1024
-        zero = hand.sketch.constant(0, np.int32)
-        inputs.append(
-            hand.sketch.add(
-                "DequantizeLinear", [hand.sketch.constant(number.astype(np.int32)), hand.sketch.constant(scale), zero]
-            )
-        )
+        inputs.append(_bias(hand, x, weight_scale, filters))
     pads = [hand.integer(0, 1) if k > 1 else 0 for k in (*kernel, *kernel)]
     return hand.sketch.add("Conv", inputs, pads=pads, strides=[hand.integer(1, 2) for _ in kernel])

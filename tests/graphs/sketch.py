@@ -13,6 +13,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from tests.graphs.written import source
 from toolchain.nodes import find, version_in_force
 from toolchain.ops.operator import NodeFacts, Spec, widen
 
@@ -33,8 +34,12 @@ class Graph:
     feeds: Mapping[str, Array]
 
     def __repr__(self) -> str:
-        values = {name: (str(a.dtype), a.shape, a.ravel()[:24].tolist()) for name, a in self.feeds.items()}
-        return f"{onnx.printer.to_text(self.proto)}\nfeeds {values}"
+        """As ``cases.py`` keeps it."""
+        return source(self.proto, self.feeds)
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """Hypothesis prints dataclasses in its own way otherwise."""
+        printer.text(repr(self))
 
     @cached_property
     def operators(self) -> tuple[str, ...]:
@@ -59,6 +64,8 @@ class Candidate:
         special: NaN or infinities may be among the values of an input.
         sources: operators that made the inputs; empty for constants and graph inputs.
         outputs: how many are asked for.
+        opset: of the graph.
+        dequantized: element type from which DequantizeLinear made the first input; empty for all others.
     """
 
     op: str
@@ -68,6 +75,8 @@ class Candidate:
     special: bool = False
     sources: tuple[str, ...] = ()
     outputs: int = 1
+    opset: int = 0
+    dequantized: str = ""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -120,6 +129,7 @@ class Sketch:
         self.constants: dict[str, Array] = {}
         self.specs = {n: Spec(ir.DataType.from_numpy(a.dtype), a.shape) for n, a in inputs.items()}
         self.sources: dict[str, str] = {}
+        self.dequantized: dict[str, str] = {}
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Of a tensor."""
@@ -133,10 +143,10 @@ class Sketch:
         """The definition of an operator in force."""
         return version_in_force("", op, self.opset)
 
-    def constant(self, array: Any, dtype: Any = None) -> str:
+    def constant(self, array: Any, dtype: Any = None, name: str | None = None) -> str:
         """A new initializer."""
         value = np.asarray(array, dtype=dtype)
-        name = f"c{len(self.constants)}"
+        name = name or f"c{len(self.constants)}"
         self.constants[name] = value
         if value.dtype.kind == "f" and not np.isfinite(value).all():
             self.tainted.add(name)
@@ -155,7 +165,8 @@ class Sketch:
         specs = tuple(None if name is None else self.specs[name] for name in inputs)
         sources = tuple(self.sources.get(name or "", "") for name in inputs)
         special = not self.tainted.isdisjoint(inputs)
-        candidate = Candidate(op, self.version(op), given, specs, special, sources, outputs)
+        dequantized = self.dequantized.get(inputs[0] or "", "")
+        candidate = Candidate(op, self.version(op), given, specs, special, sources, outputs, self.opset, dequantized)
         if self.barred(candidate):
             return None
         index = len(self.nodes)
@@ -163,6 +174,8 @@ class Sketch:
         node = helper.make_node(op, [n or "" for n in inputs], names, name=f"{op}_{index}", **given)
         found = self._inferred(candidate, node.name, outputs)
         self.nodes.append(node)
+        if op == "DequantizeLinear":
+            self.dequantized[names[0]] = candidate.kind
         for name, spec in zip(names, found, strict=False):
             self.specs[name] = spec
             self.sources[name] = op
@@ -189,6 +202,7 @@ class Sketch:
             for name in node.output:
                 self.specs.pop(name, None)
                 self.sources.pop(name, None)
+                self.dequantized.pop(name, None)
         del self.nodes[nodes:]
         for name in list(self.constants)[constants:]:
             del self.constants[name], self.specs[name]

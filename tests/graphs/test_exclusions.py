@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tests.graphs import exclusions
-from tests.graphs.exclusions import F32, chain, one
 from tests.graphs.sketch import Candidate, Sketch
+from tests.graphs.small import F32, chain, one
 from toolchain.errors import ToolchainError
 
 pytest.importorskip("onnxruntime", reason="judging needs the extra `cpu`")

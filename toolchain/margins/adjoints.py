@@ -127,7 +127,7 @@ def _conv(p: Passage) -> Array:
     def part(tap: tuple[int, ...]) -> Array:
         here: tuple[Any, ...] = (slice(None), slice(None), *tap)
         matrix = w[here].reshape(group, m // group, -1).transpose(0, 2, 1)
-        return (matrix @ rows).reshape(n, x.shape[1], *p.gradient.shape[2:])
+        return np.asarray(matrix @ rows).reshape(n, x.shape[1], *p.gradient.shape[2:])
 
     return _scattered(g, x, part)
 
