@@ -55,6 +55,7 @@ CODES = [
     (errors.NetworkError("m"), 4),
     (errors.FileError("m"), 5),
     (errors.UnsupportedError("m"), 5),
+    (errors.UnboundedError("m"), 5),
     (errors.UnsafeError("m"), 6),
     (errors.ToolchainError("m"), 70),
     (models_errors.UsageError("m"), 2),
