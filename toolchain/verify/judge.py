@@ -23,7 +23,7 @@ from toolchain.reference import evaluate
 from toolchain.verify.arithmetic import Arithmetic
 from toolchain.verify.normalizing import recognized
 from toolchain.verify.regions import Region
-from toolchain.verify.sums import RunningSums
+from toolchain.verify.sums import PRODUCTS, RunningSums, terms
 
 Array = NDArray[Any]
 
@@ -34,7 +34,6 @@ ROUNDOFF = {ir.DataType.FLOAT16: 2.0**-11, ir.DataType.BFLOAT16: 2.0**-8}
 """Unit roundoff of the types that are shorter than float32."""
 
 _FOLDED = frozenset({"BatchNormalization", "Mul", "Add", "Div", "Sub", "DequantizeLinear"})
-_FOLDED_INTO = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 
 
 def exact(
@@ -73,10 +72,12 @@ def exact(
         if arithmetic is not None and arithmetic.factors and u == roundoff:
             bounds = _short_factors(step, inputs, outputs, bounds, arithmetic, folds=folds)
         if specs and ir.DataType.FLOAT16 in _types(step, specs):
-            bounds = tuple(_of_float16(b, y, _terms(inputs, outputs)) for b, y in zip(bounds, outputs, strict=True))
+            bounds = tuple(
+                _of_float16(b, y, _terms(step, inputs, outputs)) for b, y in zip(bounds, outputs, strict=True)
+            )
         continued = sums.continued(step, inputs, bounds, u)
         # What a node adds was bounded at the exact inputs; it grows with their errors.
-        grown = 1.0 + float(gamma(LONGEST_WINDOW + _terms(inputs, outputs), u))
+        grown = 1.0 + float(gamma(LONGEST_WINDOW + _terms(step, inputs, outputs), u))
         for into, pick in ((sound, "sound"), (probable, "probable")):
             carried = _spread(step, inputs, [into.get(n) if n else None for n in step.inputs], u)
             for position, name in enumerate(step.outputs):
@@ -111,7 +112,7 @@ def own(
         raise
     except (ValueError, TypeError, IndexError) as error:
         raise UnboundedError(f"{step.facts.where()}: its error cannot be bounded: {error}") from error
-    if not folds or step.operator.name not in _FOLDED_INTO or step.operator.spread is None:
+    if not folds or step.operator.name not in PRODUCTS or step.operator.spread is None:
         return bounds
     magnitudes: list[Array | None] = [None] * len(inputs)
     magnitudes[0] = np.abs(np.asarray(inputs[0]))
@@ -136,14 +137,14 @@ def _short_factors(
     Each factor is off by at most ``2 u``, so the products by ``(1 + 2 u)^2 - 1`` of their magnitude, however many they
     are; the sum adds ``gamma_n`` of its own unit roundoff. Where ``gamma_n`` of the short one is smaller, it stays.
     """
-    if step.operator.name not in _FOLDED_INTO or step.operator.spread is None:
+    if step.operator.name not in PRODUCTS or step.operator.spread is None:
         return coarse
     fine = own(step, inputs, outputs, arithmetic.sums, folds=folds)
     errors = [None if x is None or i > 1 else 2 * arithmetic.factors * np.abs(x) for i, x in enumerate(inputs)]
     spread = _spread(step, inputs, errors, arithmetic.sums)
     if not spread:
         return coarse
-    grown = 1.0 + float(gamma(_terms(inputs, outputs), arithmetic.sums))
+    grown = 1.0 + float(gamma(_terms(step, inputs, outputs), arithmetic.sums))
     limits = [getattr(fine[0], pick) + grown * spread[0] for pick in ("sound", "probable")]
     first = Bound(np.minimum(coarse[0].sound, limits[0]), np.minimum(coarse[0].probable, limits[1]))
     return (first, *coarse[1:])
@@ -154,8 +155,10 @@ def _types(step: Step, specs: Mapping[str, Spec]) -> set[ir.DataType]:
     return {specs[name].dtype for name in (*step.inputs, *step.outputs) if name and name in specs}
 
 
-def _terms(inputs: Sequence[Array | None], outputs: Sequence[Array]) -> int:
-    """A number of additions that no output value exceeds by much: elements read, per element written."""
+def _terms(step: Step, inputs: Sequence[Array | None], outputs: Sequence[Array]) -> int:
+    """A number of additions that no output value exceeds by much: of products, or elements read per element written."""
+    if step.operator.name in PRODUCTS and not step.operator.domain:
+        return terms(step, inputs)
     read = max((int(np.size(x)) for x in inputs if x is not None), default=1)
     return -(-read // max(int(np.size(outputs[0])), 1)) if outputs else 1
 

@@ -64,14 +64,15 @@ class Tally:
         if not self._problem:
             self._problem, self._judged = problem, judged
 
-    def add(self, sample: int, received: Array, exact: Array, bound: Bound) -> None:
+    def add(self, sample: int, received: Array, exact: Array, bound: Bound, *, batch: int | None = None) -> None:
         """Compare one observed tensor.
 
         Args:
-            sample: index of the sample.
+            sample: index of its first sample.
             received: the backend's tensor.
             exact: float64 or integer, of the same shape.
             bound: limits, broadcastable to that shape.
+            batch: samples in a run, where the tensor is the stack of several runs along axis 0.
         """
         if received.shape != exact.shape:
             self.fail(f"{self.region.tensor!r} has shape {list(received.shape)}; expected {list(exact.shape)}")
@@ -95,15 +96,17 @@ class Tally:
         position = int(sound.argmax())
         if self._worst is None or float(sound.flat[position]) > self._sound_ratio:
             self._sound_ratio = float(sound.flat[position])
+            index = tuple(int(i) for i in np.unravel_index(position, received.shape))
+            run = 0 if batch is None else index[0] // batch * batch
             self._worst = Worst(
-                sample=sample,
-                index=tuple(int(i) for i in np.unravel_index(position, received.shape)),
+                sample=sample + run,
+                index=(index[0] - run, *index[1:]) if run else index,
                 expected=float(exact.flat[position]),
                 received=float(received.flat[position]),
                 sound=_at(bound.sound, received.shape, position),
                 probable=_at(bound.probable, received.shape, position),
             )
-            self._heat = heat_map(error, self._worst.index)
+            self._heat = heat_map(error, index)
 
     def explain(self, find: Callable[[], Cause]) -> None:
         """Look for the cause of what was just added, where it is the first suspicion or the first defect.

@@ -12,7 +12,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from toolchain.data import Samples, batch_of, graph_inputs, samples
-from toolchain.errors import ToolchainError, UnboundedError, UnknownNameError, UsageError
+from toolchain.errors import ToolchainError, UnknownNameError, UsageError
 from toolchain.load import load
 from toolchain.ops.operator import Spec
 from toolchain.progress import Progress, silent
@@ -21,23 +21,19 @@ from toolchain.session import OPTIMIZATION, SessionOptions
 from toolchain.shapes import infer
 from toolchain.unpack import unpacked
 from toolchain.verify.arithmetic import FLOAT32, Arithmetic
-from toolchain.verify.cause import diagnose
+from toolchain.verify.comparison import BATCH, Comparison
 from toolchain.verify.compiled import CompiledBackend
 from toolchain.verify.integers import IntegerJudge
 from toolchain.verify.judge import ROUNDOFF
-from toolchain.verify.limits import limits
 from toolchain.verify.observe import Observation, OnnxRuntimeBackend
 from toolchain.verify.parting import parting
 from toolchain.verify.probe import arithmetic_of, declared, probe
 from toolchain.verify.regions import cut, uncovered
-from toolchain.verify.tally import Tally
-from toolchain.verify.taps import gather
 from toolchain.verify.verdict import EndToEnd, RegionVerdict, Verification
 
 Array = NDArray[Any]
 
 BACKENDS = {"ort-cpu": "cpu", "ort-cuda": "cuda", "ort-tensorrt": "tensorrt", "c": "cpu"}
-BATCH = 16
 
 
 def verify(
@@ -183,57 +179,28 @@ def _judge(
     """All samples through all regions."""
     shown = {w.model for w in backend.watched} | {value.name or "" for value in reference.inputs}
     shown.update(reference.outputs)
-    tallies = [Tally(region, arithmetic) for region in cut(reference.steps, reference.constants, shown)]
     integers = IntegerJudge.of(reference.model, backend.kernels, arithmetic.roundoff, backend.specs, backend.model)
-    undisturbed, agree, error, done = True, 0, 0.0, 0
     fixed = batch_of(reference.model)
     if fixed and len(given) % fixed:
         raise UsageError(f"the model takes {fixed} samples at a time; {len(given)} cannot be split so; give a multiple")
+    regions = cut(reference.steps, reference.constants, shown)
+    comparisons = [Comparison(region, reference, backend, arithmetic, integers, fixed) for region in regions]
+    undisturbed, agree, error, done = True, 0, 0.0, 0
     for count, feeds in given.batches(fixed or BATCH):
         observation = backend.observe(feeds)
         undisturbed &= observation.same
+        tensors = {**feeds, **observation.tensors}
         if integers is not None:
-            integers.observe({**feeds, **observation.tensors})
-        for tally in tallies:
-            _compare(tally, reference, feeds, observation, done, arithmetic, backend, integers)
+            integers.observe(tensors)
+        for comparison in comparisons:
+            comparison.add(done, tensors)
         if end_to_end:
             top, worst = _answers(reference, reference.run(feeds), observation)
             agree, error = agree + top, max(error, worst)
         done += count
         progress(done, len(given), "samples judged")
     whole = EndToEnd(done, agree, error) if end_to_end else None
-    for tally in tallies:
-        tally.settle()
-        tally.deviations = None if integers is None else integers.result(tally.region.tensor)
-    return Findings(tuple(tally.verdict() for tally in tallies), backend.nodes, undisturbed, whole)
-
-
-def _compare(
-    tally: Tally,
-    reference: Reference,
-    feeds: Mapping[str, Array],
-    observation: Observation,
-    start: int,
-    arithmetic: Arithmetic,
-    backend: OnnxRuntimeBackend | CompiledBackend,
-    integers: IntegerJudge | None,
-) -> None:
-    """One region on one batch."""
-    if tally.broken:
-        return
-    region, specs, constants = tally.region, backend.specs, reference.constants
-    tensors = {**feeds, **observation.tensors}
-    try:
-        short = backend.widened.get(region.tensor)
-        known = None if integers is None else integers.limits(region)
-        value, bound = known or limits(region, constants, tensors, specs, arithmetic=arithmetic, short=short)
-    except ToolchainError as error:
-        tally.fail(str(error), judged=not isinstance(error, UnboundedError))
-        return
-    received = tensors[region.tensor]
-    tally.add(start, received, value, bound)
-    tally.sample(lambda: gather(region, constants, tensors, value, seed=start))
-    tally.explain(lambda: diagnose(region, constants, tensors, received, value, bound, arithmetic.roundoff, specs))
+    return Findings(tuple(comparison.verdict() for comparison in comparisons), backend.nodes, undisturbed, whole)
 
 
 def _answers(reference: Reference, whole: Mapping[str, Array], observation: Observation) -> tuple[int, float]:
