@@ -270,7 +270,21 @@ def report(facts: dict[str, Any]) -> str:
             f"| {row['case']} | {row['rounds']} | {_cell(row['seconds'][OURS])} | {_cell(row['seconds'][THEIRS])} | "
             f"{speed['value']:,.3g} [{speed['low']:,.3g}, {speed['high']:,.3g}] | {goal} |"
         )
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", _together(facts["cases"])]) + "\n"
+
+
+def _together(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What the goals say of pools and of convolutions as a class: the sums of all medians, and single cases beside."""
+    said = []
+    for name, goal in (("pools", POOL_GOAL), ("convolutions", CONV_GOAL)):
+        kind = [row for row in rows if row["goal"] == goal]
+        ours, theirs = (sum(row["seconds"][key]["value"] for row in kind) for key in (OURS, THEIRS))
+        reached = sum(bool(row["reached"]) for row in kind)
+        said.append(
+            f"All {len(kind)} {name}, each once: {ours * 1e3:,.0f} ms against {theirs * 1e3:,.0f} ms, "
+            f"{theirs / ours:,.3g} times as fast (goal {goal:g}); {reached} of them reach the goal each for itself."
+        )
+    return "\n\n".join(said)
 
 
 def _cell(percentile: dict[str, float]) -> str:
