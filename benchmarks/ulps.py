@@ -1,10 +1,10 @@
 """Measure the ulp budgets of the element-wise operators against ONNX Runtime's CPU provider.
 
 Runs every function on a sweep of float32 bit patterns (all exponents, both signs, and the neighbours of every power
-of two), those of two operands on pairs from it, and prints, beside the budget written in ``toolchain/ops``, the largest
-error seen: relative to one unit in the last place of the exact value, and as a fraction of the limit that the budget
-allows. Exit code 1 if one is over. ``--write`` keeps the result in ``results/ulps.json``, from which the documents take
-it.
+of two), those of two operands on pairs from it, and prints, beside the budget written in ``toolchain/ops``, the
+largest error seen: relative to one unit in the last place of the exact value, and as a fraction of the limit that the
+budget allows. Functions inside other operators, such as the exponential in Softmax, follow (``composed.py``). Exit code
+1 if one is over. ``--write`` keeps the result in ``results/ulps.json``, from which the documents take it.
 
     python -m benchmarks.ulps [--step 4099] [--write]
 """
@@ -26,6 +26,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
+from benchmarks import composed
 from toolchain.files import write_bytes
 from toolchain.nodes import version_in_force
 from toolchain.ops import registry
@@ -175,6 +176,10 @@ def main() -> int:
         budget = registry()["", case.op_type].budget
         rows.append({"operator": case.op_type, "case": str(case), "budget": budget, **asdict(found)})
         lines.append(f"{case!s:<44}{found.ulps:>14.4g}{found.used:>16.3f}  {found.at:.9g}")
+    for row in composed.measured(x):
+        over += row["used"] > 1
+        rows.append(row)
+        lines.append(f"{row['case']:<44}{row['ulps']:>14.4g}{row['used']:>16.3f}  {row['at']:.9g}")
     lines.append(f"{x.size} inputs, onnx {onnx.__version__}, onnxruntime {ort.__version__}; {over} over the budget")
     sys.stdout.write("\n".join(lines) + "\n")
     if options.write:

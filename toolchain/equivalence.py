@@ -14,7 +14,7 @@ from __future__ import annotations
 import tempfile
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -64,6 +64,12 @@ class Equivalence:
         """What runs is right, and both mean the same."""
         certified = all(verification.ok for verification in self.verifications)
         return certified and bool(self.outputs) and all(output.ok for output in self.outputs)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For ``--json``."""
+        judged = [verification.to_dict() for verification in self.verifications]
+        outputs = [{**asdict(output), "limit": output.limit, "ok": output.ok} for output in self.outputs]
+        return {**asdict(self), "verifications": judged, "outputs": outputs, "ok": self.ok}
 
 
 def equivalent(

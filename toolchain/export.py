@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 
+MAX_BATCH = 65_536
 MIN_OPSET = 20
 MIN_IR_VERSION = 10
 DYNAMIC = "dynamic"
@@ -109,8 +110,8 @@ def export(
 
 
 def _check(batch: int | str, opset: int, weights: Path | None, seed: int | None) -> None:
-    if not (batch == DYNAMIC or (isinstance(batch, int) and batch >= 1)):
-        raise UsageError(f"batch is {batch!r}; expected a positive number or {DYNAMIC!r}")
+    if not (batch == DYNAMIC or (isinstance(batch, int) and 1 <= batch <= MAX_BATCH)):
+        raise UsageError(f"batch is {batch!r}; expected a number from 1 to {MAX_BATCH:,}, or {DYNAMIC!r}")
     newest = onnx.defs.onnx_opset_version()
     if not MIN_OPSET <= opset <= newest:
         raise UsageError(f"opset is {opset}; expected {MIN_OPSET} to {newest}, the newest that onnx knows")

@@ -116,6 +116,8 @@ def test_damaged_data_is_exit_5(
         (("evaluate", "--data", "junk.npz"), 5, "no readable .npz"),
         (("benchmark",), 2, "no data"),
         (("benchmark", "--data", "mnist:test:4", "--synthetic", "4"), 2, "exclude each other"),
+        (("verify", "--synthetic", "99999999999999999999"), 2, "is not in the range"),
+        (("verify", "--synthetic", "2", "--threads", "99999999999"), 2, "is not in the range"),
     ],
 )
 def test_data_that_does_not_exist(

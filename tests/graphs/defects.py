@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tests.graphs.sketch import Graph, Sketch
-from tests.graphs.small import F32, chain
+from tests.graphs.small import F32, chain, quantized_twice_over
 from toolchain.verify.deviation import Class
 
 
@@ -111,13 +111,7 @@ DEFECTS: tuple[Defect, ...] = (
         "a pair of QuantizeLinear and DequantizeLinear dropped",
         "wrong fusion",
         "each QuantizeLinear rounds and saturates; of two pairs in a row the runtime drops one, and makes up a scale",
-        lambda: chain(
-            np.array([[0.3, 0.77, 2.0, -3.0]], F32),
-            ("QuantizeLinear", (F32(0.25), np.uint8(3)), {}),
-            ("DequantizeLinear", (F32(0.25), np.uint8(3)), {}),
-            ("QuantizeLinear", (F32(0.0371), np.uint8(0)), {}),
-            ("DequantizeLinear", (F32(0.0371), np.uint8(0)), {}),
-        ),
+        quantized_twice_over,
         level="basic",
     ),
     Defect(

@@ -95,7 +95,8 @@ class Candidate:
         return tuple(self.attributes.get(name, (default,) * (len(self.shape) - 2)))
 
 
-MAKES_SPECIAL = frozenset({"Log", "Sqrt", "Pow", "Div", "Reciprocal", "ReduceLogSum", "Exp", "MaxPool", "GlobalLpPool"})
+MAKES_SPECIAL = frozenset({"Log", "Sqrt", "Pow", "Div", "Reciprocal", "ReduceLogSum", "Exp", "MaxPool", "GlobalLpPool",
+                           "Cast"})  # fmt: skip
 """Operators that answer NaN or infinity for some finite inputs."""
 
 

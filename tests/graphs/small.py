@@ -50,6 +50,13 @@ def bracket(op: str, x: Array, before: float, after: float, dtype: Any, **attrib
     )
 
 
+def quantized_twice_over() -> Graph:
+    """Two pairs of steps into and out of 8 bits, of two scales."""
+    pairs = [(F32(0.25), np.uint8(3)), (F32(0.0371), np.uint8(0))]
+    steps = [(op, pair, {}) for pair in pairs for op in ("QuantizeLinear", "DequantizeLinear")]
+    return chain(np.array([[0.3, 0.77, 2.0, -3.0]], F32), *steps)
+
+
 def after_adding(special: Any, op: str, *constants: Any, opset: int = 22, **attributes: Any) -> Graph:
     """A node behind the sum of zeros and special values."""
     array = np.asarray(special, F32)

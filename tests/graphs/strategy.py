@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from tests.graphs import exclusions, layered, quantized, resized, values, windowed
+from tests.graphs import exclusions, halved, layered, quantized, resized, values, windowed
 from tests.graphs.hand import Hand
 from tests.graphs.sketch import Graph, Sketch
 
@@ -23,12 +23,12 @@ Drawer = Callable[[Hand, str], str | None]
 SPATIAL: tuple[Drawer, ...] = (
     windowed.conv, windowed.conv, windowed.conv_transpose, windowed.max_pool, windowed.max_pool,
     windowed.average_pool, windowed.average_pool, windowed.lp_pool, windowed.global_pool, windowed.byte_pool,
-    resized.resize, resized.exchange, layered.normalization,
+    resized.resize, resized.exchange, layered.normalization, halved.folded,
 )  # fmt: skip
 ANYWHERE: tuple[Drawer, ...] = (
     layered.unary, layered.unary, layered.parametrised, layered.binary, layered.binary, layered.clip, layered.softmax,
     layered.reduction, layered.concat, layered.reshaping, layered.pad, layered.matmul, layered.normalization,
-    quantized.bracketed,
+    quantized.bracketed, halved.folded,
 )  # fmt: skip
 
 

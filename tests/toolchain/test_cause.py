@@ -7,8 +7,21 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from tests.toolchain.planting import Array, Change, Node, Sketch, attribute, constant, planted, without
+from tests.toolchain.planting import (
+    Array,
+    Change,
+    Node,
+    Sketch,
+    attribute,
+    cause_of,
+    constant,
+    evaluated,
+    planted,
+    without,
+)
 from toolchain.verify.cause import KINDS
+
+F32 = np.float32
 
 
 def normal(seed: int) -> Callable[..., Array]:
@@ -28,6 +41,35 @@ def conv(tail: str = "", seed: int = 7, **attributes: object) -> Sketch:
         nodes.append(("BatchNormalization", ["c", "s", "t", "m", "v"], "n", {"epsilon": 1e-3}))
         nodes.append((tail, ["n"], "y", {}))
     return Sketch(tuple(nodes), {"x": f(2, 4, 9, 9)}, constants)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("count", [1, 5, 648])
+@pytest.mark.parametrize("tail", ["", "Relu"], ids=["plain", "fused"])
+def test_nan_and_infinity_are_no_error_of_precision_nor_of_a_weight(tail: str, count: int, bad: float) -> None:
+    sketch = conv(tail)
+    received = evaluated(sketch.proto(), sketch.data, sketch.output).copy()
+    received.flat[:count] = bad
+    cause = cause_of(sketch, received)
+    assert cause.kind == "unknown"
+    name = "NaN" if np.isnan(bad) else "infinite"
+    assert f"{count} {name} of 648 elements in the place of finite numbers" in cause.describe()
+
+
+def test_values_of_float16_with_a_nan_among_them_are_not_called_float16() -> None:
+    sketch = conv()
+    received = evaluated(sketch.proto(), sketch.data, sketch.output).astype(np.float16).astype(np.float32)
+    assert cause_of(sketch, received).kind == "precision"
+    received[0, 0, 0, 0] = np.nan
+    assert cause_of(sketch, received).kind == "unknown"
+
+
+def test_an_overflow_that_a_hypothesis_gives_has_its_cause() -> None:
+    sketch = Sketch((("Mul", ["x", "k"], "y", {}),), {"x": np.float32([[1.2345678, 300.123, 4e4]])}, {"k": F32(2)})
+    with np.errstate(over="ignore"):
+        received = (sketch.data["x"].astype(np.float16) * np.float16(2)).astype(np.float32)
+    assert np.isinf(received).any()
+    assert cause_of(sketch, received).kind == "precision"
 
 
 def conv_output(sketch: Sketch) -> str:

@@ -39,6 +39,12 @@ def test_a_command_that_fails_is_not_timed(tmp_path: Path) -> None:
         certificate.run(CASE, tmp_path)
 
 
+def test_what_the_measuring_process_holds_is_not_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(certificate, "COMMAND", Path("/bin/true"))
+    held = b"1" * 400_000_000
+    assert certificate.run(CASE, tmp_path).peak < len(held) / 4
+
+
 def test_the_commands_are_those_that_are_documented() -> None:
     assert [case.goal for case in certificate.CASES] == [30.0, 10.0, 10.0, 10.0]
     assert {case.net for case in certificate.CASES} == {"vgg16", "alexnet", "lenet5"}

@@ -249,9 +249,22 @@ def test_rounding_once_more_widens_by_one_roundoff_and_ends_at_the_largest_numbe
 def test_infinite_limits_count_unless_the_value_is_the_nearest() -> None:
     expected = np.array([1.0, 2.0, 1e39, 4.0])
     received = np.array([1.0, 2.5, np.inf, 5.0], dtype=np.float32)
-    assert unlimited(received, expected, np.full(4, np.inf)) == (4, 2)
-    assert unlimited(received, expected, np.array([np.inf, 1.0, np.inf, 2.0])) == (2, 0)
-    assert unlimited(np.ones(4, np.int32), expected, np.array(np.inf)) == (0, 0)
+    assert unlimited(received, expected, bounded(np.full(4, np.inf))) == (4, 2)
+    assert unlimited(received, expected, bounded(np.array([np.inf, 1.0, np.inf, 2.0]))) == (2, 0)
+    assert unlimited(np.ones(3, np.int8), np.array([1, 2, 3], np.int8), bounded(np.array(np.inf))) == (3, 2)
+    assert unlimited(np.ones(2, np.bool_), np.zeros(2, np.bool_), bounded(np.array(np.inf))) == (0, 0)
+
+
+def bounded(sound: Any, span: Any = np.inf) -> Bound:
+    return Bound(sound, sound, span)
+
+
+def test_a_limit_that_admits_the_whole_range_says_nothing() -> None:
+    expected = np.array([0.5, 0.5, 0.5, 0.5])
+    received = np.array([0.5, 0.75, 0.75, 0.75], np.float32)
+    sound, span = np.array([0.5, 0.5, 0.49, 0.1]), np.array([0.5, 0.5, 0.5, 0.0])
+    # One value alone can come out of the last: a limit on it is one, however wide.
+    assert unlimited(received, expected, bounded(sound, span)) == (2, 1)
 
 
 @pytest.mark.parametrize("arithmetic", [TF32, BFLOAT16], ids=lambda a: a.name)

@@ -194,6 +194,7 @@ def test_a_runtime_that_is_wrong_fails_and_writes_nothing(tmp_path: Path, monkey
         ({"opset": 19}, "20 to"),
         ({"opset": 999}, "20 to"),
         ({"batch": 0}, "batch is 0"),
+        ({"batch": 65_537}, "expected a number from 1 to 65,536"),
         ({"batch": "two"}, "batch is 'two'"),
         ({"seed": 0, "weights": Path("w.safetensors")}, "exclude"),
         ({"seed": 0, "shape": (2, 8, 8)}, "channels"),

@@ -41,6 +41,8 @@ FILE = click.Path(path_type=Path)
 """Type of any path; existence is checked by the function that reads it, which has the better message."""
 
 MODEL = FILE
+MOST_SAMPLES = 10**9
+MOST_THREADS = 1024
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
@@ -68,7 +70,7 @@ def synthetic_option(function: Decorated) -> Decorated:
     """``--synthetic N``: seeded random tensors in place of data."""
     decorated: Decorated = click.option(
         "--synthetic",
-        type=click.IntRange(min=1),
+        type=click.IntRange(min=1, max=MOST_SAMPLES),
         metavar="N",
         help="Use N seeded random tensors in place of data.",
     )(function)
@@ -98,7 +100,7 @@ def threads_option(function: Decorated) -> Decorated:
     """``--threads``; 1 by default, as on a small device."""
     decorated: Decorated = click.option(
         "--threads",
-        type=click.IntRange(min=1),
+        type=click.IntRange(min=1, max=MOST_THREADS),
         default=1,
         show_default=True,
         help="Threads inside an operator.",

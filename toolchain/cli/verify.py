@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 from click.exceptions import Exit
 from rich.console import Group
 from rich.text import Text
 
+from toolchain.cli.apart import coarse, judge_apart, nameless
 from toolchain.cli.common import (
     FILE,
     MODEL,
@@ -25,6 +27,7 @@ from toolchain.cli.common import (
     table,
     threads_option,
 )
+from toolchain.cli.log import judge_log
 from toolchain.errors import UsageError
 from toolchain.files import check_folder, check_output, write_bytes
 
@@ -36,7 +39,7 @@ STYLES = {"ok": "green", "suspect": "yellow", "vacuous": "bold red", "defect": "
 
 
 @click.command
-@click.argument("model", type=MODEL, metavar="M.onnx")
+@click.argument("model", type=MODEL, metavar="M.onnx", required=False)
 @click.argument("other", type=MODEL, metavar="[OTHER.onnx]", required=False)
 @click.option(
     "--backend", default="ort-cpu", show_default=True, metavar="NAME", help="What is judged: ort-cpu, ort-cuda, ..."
@@ -66,11 +69,17 @@ STYLES = {"ok": "green", "suspect": "yellow", "vacuous": "bold red", "defect": "
     metavar="DIR",
     help="Where there is a finding: write the smallest model and input that still show it.",
 )
+@click.option(
+    "--log",
+    type=FILE,
+    metavar="FILE",
+    help="Judge a device by the log of its self-test (`compile --golden`) instead; M.onnx may be left out.",
+)
 @click.option("--html", type=FILE, metavar="FILE", help="Write the verdict as one HTML page, with a map of each error.")
 @force_option
 @json_option
 def command(
-    model: Path,
+    model: Path | None,
     other: Path | None,
     backend: str,
     data: str | None,
@@ -82,6 +91,7 @@ def command(
     exact_int8: bool,
     strict: bool,
     folder: Path | None,
+    log: Path | None,
     html: Path | None,
     force: bool,
     as_json: bool,
@@ -90,47 +100,60 @@ def command(
 
     Every tensor of the graph that runs is compared with what its nodes give, exactly, for the backend's own
     inputs. Beyond the sound limit, which holds for any order of summing, is a defect: exit code 1, and the node
-    is named. With OTHER.onnx the backend runs that file, and is judged by the meaning of M.onnx.
+    is named. With OTHER.onnx the backend runs that file, and is judged by the meaning of M.onnx; where the two share
+    too few names of tensors, each is judged by itself, and their outputs are compared in float64.
     """
     from toolchain.verify import verify
     from toolchain.verify.options import MARK, Options
 
-    if html is not None:
-        check_output(html, force=force)
-    if folder is not None:
-        check_folder(folder, force=force, mark=MARK)
+    if log is not None:
+        judge_log(log, model, as_json)
+        return
+    if model is None:
+        raise UsageError("nothing to judge; give a model M.onnx, or the log of a device's self-test with --log FILE")
+    _check_outputs(html, folder, MARK, (model, other), force=force)
+    options = Options(
+        backend=backend,
+        optimization=optimization,
+        threads=threads,
+        provider_options=(("use_tf32", "0"),) if no_tf32 else (),
+        exact_int8=exact_int8,
+    )
+    how: dict[str, Any] = {**asdict(options), "provider_options": dict(options.provider_options)}
+    if other is not None and nameless(model, other):
+        if html is not None or folder is not None:
+            raise UsageError(f"{model} and {other} share no inner tensor's name; --html and --minimize need some")
+        judge_apart(model, other, data, synthetic, seed, how, as_json)
+        return
     with progress_bar() as progress:
-        result = verify(
-            model,
-            other,
-            backend=backend,
-            data=data,
-            synthetic=synthetic,
-            seed=seed,
-            optimization=optimization,
-            threads=threads,
-            provider_options={"use_tf32": "0"} if no_tf32 else None,
-            exact_int8=exact_int8,
-            progress=progress,
-        )
-    if html is not None:
-        _page(html, model, result, force=force)
+        result = verify(model, other, data=data, synthetic=synthetic, seed=seed, progress=progress, **how)
+    _page(html, model, result, force=force)
     if folder is not None and (result.defects or result.suspects):
-        options = Options(
-            backend=backend,
-            optimization=optimization,
-            threads=threads,
-            provider_options=(("use_tf32", "0"),) if no_tf32 else (),
-            exact_int8=exact_int8,
-        )
         _minimized(result, (model, other), (data, synthetic, seed), folder, options, force=force)
+    if other is not None and result.ok and coarse(result):
+        judge_apart(model, other, data, synthetic, seed, how, as_json)
+        return
     emit("verify", result, as_json, render)
     if strict and (result.suspects or (result.probe is not None and not result.probe.agrees)):
         raise Exit(1)
 
 
-def _page(path: Path, model: Path, result: Verification, *, force: bool) -> None:
-    """Write the verdict as a page."""
+def _check_outputs(
+    html: Path | None, folder: Path | None, mark: str, inputs: tuple[Path | None, ...], *, force: bool
+) -> None:
+    """Refuse outputs that exist, and a model as one, before any work is done for them."""
+    if html is not None:
+        if any(model is not None and html.absolute() == model.absolute() for model in inputs):
+            raise UsageError(f"{html} is the model itself; give the page another name")
+        check_output(html, force=force)
+    if folder is not None:
+        check_folder(folder, force=force, mark=mark)
+
+
+def _page(path: Path | None, model: Path, result: Verification, *, force: bool) -> None:
+    """Write the verdict as a page, if one is wanted."""
+    if path is None:
+        return
     from toolchain.report import of_verification
     from toolchain.report import render as page
 

@@ -19,6 +19,7 @@ from toolchain.margins.adjoints import Passage, adjoint
 from toolchain.nodes import Step
 from toolchain.ops.arrays import Array
 from toolchain.reference import Reference, evaluate
+from toolchain.verify.folding import foldings
 from toolchain.verify.judge import own
 
 
@@ -46,6 +47,7 @@ def trace(reference: Reference, feeds: Mapping[str, Array], roundoff: float) -> 
     values: dict[str, Array] = {**reference.constants, **{n: np.asarray(a, np.float64) for n, a in feeds.items()}}
     limits: dict[str, Array] = {}
     live = set(feeds)
+    folded = foldings(reference.steps, reference.constants)
     for step in reference.steps:
         inputs = [None if n is None else values[n] for n in step.inputs]
         outputs = evaluate(step, inputs)
@@ -55,7 +57,7 @@ def trace(reference: Reference, feeds: Mapping[str, Array], roundoff: float) -> 
         live.update(n for n in step.outputs if n)
         name = step.outputs[0]
         if name is not None:
-            limit = own(step, inputs, outputs, roundoff, folds=True)[0].sound
+            limit = own(step, inputs, outputs, roundoff, folds=max(1, folded.get(name, 0)))[0].sound
             limits[name] = np.broadcast_to(limit, outputs[0].shape)
     return Trace(values, limits, frozenset(live))
 

@@ -166,6 +166,7 @@ def _operator(
     limit: ActivationBound,
     spread: Spread | None,
     budget: str = "",
+    ends: tuple[float, float] | None = None,
 ) -> Operator:
     def evaluate(node: Parameters, inputs: Inputs) -> tuple[Array, ...]:
         with np.errstate(all="ignore"):
@@ -174,7 +175,17 @@ def _operator(
     def bound(node: Parameters, inputs: Inputs, exact: Sequence[Array], roundoff: float) -> tuple[Bound, ...]:
         return (limit(node, required(inputs, 0), exact[0], roundoff),)
 
-    return Operator(name, frozenset(versions), parse, evaluate, like_first, bound, spread=spread, budget=budget)
+    return Operator(
+        name,
+        frozenset(versions),
+        parse,
+        evaluate,
+        like_first,
+        bound,
+        spread=spread,
+        budget=budget,
+        range=None if ends is None else lambda *_: ends,
+    )
 
 
 _STEEPEST = frozenset({"LeakyRelu", "Elu", "Selu"})
@@ -268,7 +279,7 @@ OPERATORS = (
     _operator("Selu", {1, 6, 22}, _selu_parameters, selu, _of_alpha(4.0, 1.0), _rising, OF_ALPHA),
     _operator("Celu", {12, 28}, _both(1.0), celu, _of_alpha(4.0, 1.0), _rising, OF_ALPHA),
     _operator("ThresholdedRelu", {10, 22}, _both(1.0), thresholded_relu, _selects, _rising),
-    _operator("HardSigmoid", {1, 6, 22}, _both(0.2, 0.5), hard_sigmoid, _linear, corners),
+    _operator("HardSigmoid", {1, 6, 22}, _both(0.2, 0.5), hard_sigmoid, _linear, corners, ends=(0.0, 1.0)),
     _operator("Gelu", {20}, _gelu_parameters, gelu, _budget(4.0, 2.0, TAIL), lipschitz(1.13), OF_INPUT),
     _operator("Swish", {24}, _both(1.0), swish, swish_bound, lipschitz(1.1), "44 + 2 of x"),
     _operator("HardSwish", {14, 22}, _both(0.0), hard_swish, _budget(4.0, 2.0, 4.0), lipschitz(1.5), OF_INPUT),

@@ -60,7 +60,7 @@ def bound(node: AveragePool, inputs: Inputs, exact: Sequence[Array], roundoff: f
     """A sum with a term for each tap of the kernel at most, and a division: ``S`` averages ``|x|``."""
     magnitude = evaluate(node, [np.abs(required(inputs, 0))])[0]
     terms = math.prod(geometry(node.windows, required(inputs, 0).shape).kernel)
-    return (accumulated(magnitude, terms + 1, roundoff),)
+    return (accumulated(magnitude, terms + 1, roundoff, reached=terms * magnitude),)
 
 
 OPERATORS = (Operator("AveragePool", frozenset({1, 7, 10, 11, 19, 22}), parse, evaluate, infer, bound, spread=corners),)

@@ -31,10 +31,13 @@ class Bound:
     Attributes:
         sound: beyond it the implementation is wrong.
         probable: beyond it the implementation is suspect.
+        span: how far from the exact value any inputs could take it; a sound limit that is no smaller certifies
+            nothing. Infinite where it is not known.
     """
 
     sound: Floats
     probable: Floats
+    span: Any = math.inf
 
 
 EXACT = Bound(np.float64(0.0), np.float64(0.0))  # type: ignore[arg-type]
@@ -50,16 +53,23 @@ def gamma(terms: Any, roundoff: float) -> Any:
     return np.where(product < 1.0, product / np.where(product < 1.0, 1.0 - product, 1.0), np.inf)
 
 
-def accumulated(magnitude: Any, terms: Any, roundoff: float) -> Bound:
+def accumulated(magnitude: Any, terms: Any, roundoff: float, *, reached: Any = None) -> Bound:
     """Bound of a sum of ``terms`` products (a bias counts as one), ``magnitude`` = sum of their absolute values.
 
     A product and its addition cost one rounding each, so ``n`` terms make at most ``n`` roundings along any path;
     one more for a final rounding to the output's type.
+
+    Args:
+        magnitude: absolute values of the terms, summed, in the scale of the result.
+        terms: their number.
+        roundoff: unit roundoff of the arithmetic.
+        reached: what a partial result may reach, where the sum is divided or its root taken; else ``magnitude``.
     """
     s = np.asarray(magnitude, dtype=np.float64)
     n = np.asarray(terms, dtype=np.float64) + 1
     # Where a partial sum can leave the range of float32, a correct implementation may answer infinity.
-    rest = np.where(s > FLOAT32_MAX, np.inf, FLOAT32_TINY * n)
+    most = s if reached is None else np.asarray(reached, dtype=np.float64)
+    rest = np.where(most > FLOAT32_MAX, np.inf, FLOAT32_TINY * n)
     return Bound(gamma(n, roundoff) * s + rest, LAMBDA * np.sqrt(n) * roundoff * s + rest)
 
 

@@ -52,4 +52,13 @@ def bound(node: Clip, inputs: Inputs, exact: Sequence[Array], roundoff: float) -
     return (EXACT,)
 
 
-OPERATORS = (Operator("Clip", frozenset({1, 6, 11, 12, 13}), parse, evaluate, like_first, bound, spread=corners),)
+def limits(node: Clip, inputs: Inputs) -> tuple[Any, Any]:
+    """What every output lies between."""
+    low, high = _limit(inputs, 1, node.low), _limit(inputs, 2, node.high)
+    high = np.inf if high is None else high
+    return -np.inf if low is None else np.minimum(low, high), high
+
+
+OPERATORS = (
+    Operator("Clip", frozenset({1, 6, 11, 12, 13}), parse, evaluate, like_first, bound, spread=corners, range=limits),
+)

@@ -49,7 +49,8 @@ def average_bound(node: None, inputs: Inputs, exact: Sequence[Array], roundoff: 
     """A sum over the plane and a division: ``S`` is the mean of ``|x|``."""
     x = required(inputs, 0)
     magnitude = average(node, [np.abs(x)])[0]
-    return (accumulated(magnitude, int(np.prod(x.shape[2:])) + 1, roundoff),)
+    count = int(np.prod(x.shape[2:]))
+    return (accumulated(magnitude, count + 1, roundoff, reached=count * magnitude),)
 
 
 def maximum_bound(node: None, inputs: Inputs, exact: Sequence[Array], roundoff: float) -> tuple[Bound, ...]:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from toolchain.ops.bounds import FLOAT32_TINY, LAMBDA, Bound, gamma
+from toolchain.ops.bounds import FLOAT32_MAX, FLOAT32_TINY, LAMBDA, Bound, gamma
 from toolchain.ops.operator import Array, Inputs, NodeFacts, Operator, Spec, required
 from toolchain.ops.spreads import Errors
 
-_POWER_ULPS = 4
-"""Budget of a power function, in ulp: assumed, not measured over a dense sweep."""
+POWER_ULPS = 4
+"""Budget of a power function, in ulp: ``benchmarks/composed.py`` measures it."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ def bound(node: LRN, inputs: Inputs, exact: Sequence[Array], roundoff: float) ->
     channel's sum and subtracts the one that leaves: at most ``n = 2 C + size + 4`` roundings of terms whose
     absolute values sum to ``S = |bias| + |alpha| / size * 2 sum(x^2 up to the window's end)``, at least
     what a fresh sum makes. With ``d = gamma(n) S / |base|`` the power is off by ``beta d / (1 - d)``
-    (unbounded where ``d >= 1``), its own budget and the division: ``2 e u + u``; a rounded exponent times a
-    logarithm adds ``beta |ln base| u``.
+    (unbounded where ``d >= 1``, or where squares leave float32), its own budget and the division: ``2 e u + u``;
+    a rounded exponent times a logarithm adds ``beta |ln base| u``.
     """
     x = required(inputs, 0)
     before = (node.size - 1) // 2
@@ -85,11 +85,12 @@ def bound(node: LRN, inputs: Inputs, exact: Sequence[Array], roundoff: float) ->
     magnitude = abs(node.bias) + abs(weight) * 2 * running[:, end]
     base = node.bias + weight * _squares(node, x)
     terms = 2 * channels + node.size + 4
-    own = 2 * _POWER_ULPS + 1 + abs(node.beta) * np.abs(np.log(np.abs(base) + FLOAT32_TINY))
+    overflows = 2 * running[:, end] > FLOAT32_MAX
+    own = 2 * POWER_ULPS + 1 + abs(node.beta) * np.abs(np.log(np.abs(base) + FLOAT32_TINY))
     size = np.abs(exact[0])
 
     def limit(grow: float) -> Array:
-        off = grow * magnitude / np.abs(base)
+        off = np.where(overflows, np.inf, (grow * magnitude + terms * FLOAT32_TINY) / np.abs(base))
         inner = np.where(off < 1, abs(node.beta) * off / np.where(off < 1, 1 - off, 1.0), np.inf)
         with np.errstate(invalid="ignore"):
             found = np.nan_to_num(size * (inner + own * roundoff), nan=0.0, posinf=np.inf) + FLOAT32_TINY
@@ -116,4 +117,6 @@ def spread(operator: Operator, node: LRN, inputs: Inputs, errors: Errors, roundo
     return (np.where(np.isnan(limit), np.inf, limit),)
 
 
-OPERATORS = (Operator("LRN", frozenset({1, 13}), parse, evaluate, infer, bound, spread=spread),)
+OPERATORS = (
+    Operator("LRN", frozenset({1, 13}), parse, evaluate, infer, bound, spread=spread, budget=f"power: {POWER_ULPS}"),
+)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.ops.bounds import FLOAT32_TINY, LAMBDA, Bound, gamma
+from toolchain.ops.bounds import FLOAT32_MAX, FLOAT32_TINY, LAMBDA, Bound, gamma
 from toolchain.ops.operator import Array
 
 
@@ -32,27 +32,30 @@ def normalized_bounds(
     The mean of n values is off by ``e = gamma(n + 1) mean|x|``. The variance, whether as mean squared
     deviation or as ``mean(x^2) - mean^2``, is off by ``v = gamma(n + 4) (mean(x^2) + mean^2) + 2 |mean| e +
     e^2``; with ``d = v / (variance + epsilon) + u`` the inverse deviation is off by the factor ``1 + r``,
-    ``r = (1 - d)^(-1/2) - 1 + 4 u`` (unbounded where ``d >= 1``). What remains, ``x k - mean k`` or ``(x -
-    mean) k`` times the scale plus the bias, costs fewer than 8 roundings of ``(|x| + |mean|) k |scale| +
-    |bias|``.
+    ``r = (1 - d)^(-1/2) - 1 + 4 u`` (unbounded where ``d >= 1``, or where the sum of squares leaves
+    float32). What remains, ``x k - mean k`` or ``(x - mean) k`` times the scale plus the bias, costs fewer
+    than 8 roundings of ``(|x| + |mean|) k |scale| + |bias|``.
     """
     count = int(np.prod([x.shape[axis] for axis in axes]))
     mean, variance = moments(x, axes)
     absolute = np.abs(x).mean(axis=axes, keepdims=True)
     square = np.square(x).mean(axis=axes, keepdims=True)
     inverse = 1 / np.sqrt(variance + epsilon)
+    # A sum of squares beyond float32 makes the variance infinite, whatever is divided or subtracted behind it.
+    overflows = count * square > FLOAT32_MAX
 
     def limits(grow: Callable[[float], Any]) -> tuple[Array, Array, Array]:
         off = grow(count + 1) * absolute
-        spread = grow(count + 4) * (square + mean**2) + 2 * np.abs(mean) * off + off**2
-        relative = spread / (variance + epsilon) + roundoff
+        spread = grow(count + 4) * (square + mean**2) + 2 * np.abs(mean) * off + off**2 + (count + 4) * FLOAT32_TINY
+        with np.errstate(divide="ignore"):
+            relative = np.where(overflows, np.inf, spread / (variance + epsilon) + roundoff)
         safe = np.where(relative < 1, relative, 0.0)
         factor = np.where(relative < 1, (1 - safe) ** -0.5 - 1 + 4 * roundoff, np.inf)
         span = np.abs(x) + np.abs(mean)
         with np.errstate(invalid="ignore"):
             shifted = (1 + factor) * (off + grow(8) * span) + factor * np.abs(x - mean)
             total = np.abs(scale) * inverse * shifted + grow(8) * np.abs(bias)
-        return np.nan_to_num(total, nan=np.inf) + FLOAT32_TINY, off + FLOAT32_TINY, inverse * factor
+        return np.nan_to_num(total, nan=np.inf, posinf=np.inf) + FLOAT32_TINY, off + FLOAT32_TINY, inverse * factor
 
     sound = limits(lambda n: gamma(n, roundoff))
     probable = limits(lambda n: LAMBDA * np.sqrt(n) * roundoff)

@@ -102,6 +102,8 @@ class Operator:
         domain: ``""`` for ai.onnx.
         spread: how errors of the inputs spread to the outputs (``ops/spreads.py``); ``None`` where nobody has
             derived it, so that regions in which this operator follows another cannot be judged.
+        range: (attributes, inputs) -> the least and the greatest value that an output can have, over all values of the
+            first input; ``None`` where there is no end to them.
         budget: of an element-wise function, what ``bound`` allows, in units in the last place, as one writes it; empty
             for one that is exact or bounded otherwise. ``benchmarks/ulps.py`` measures each.
     """
@@ -116,6 +118,7 @@ class Operator:
     domain: str = ""
     spread: Spread | None = None
     budget: str = ""
+    range: Callable[[Any, Inputs], tuple[Any, Any]] | None = None
 
     @property
     def key(self) -> tuple[str, str]:

@@ -34,6 +34,7 @@ DOMAIN = "com.microsoft"
 ROUNDINGS = 8
 SIGMOID = Budget(4.0, 2.0)
 SOFTMAX_ULPS = 16.0
+"""Budgets of the functions before they are rounded: ``benchmarks/composed.py`` measures them."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,8 @@ def _alpha(facts: NodeFacts) -> float:
     return number(facts, "alpha", 0.01)
 
 
-def _sigmoid(node: None, inputs: Inputs) -> Outcome:
+def sigmoid_outcome(node: None, inputs: Inputs) -> Outcome:
+    """The sigmoid, before it is rounded."""
     x, sx, sy = required(inputs, 0), _scale(inputs, 1), _scale(inputs, 3)
     with np.errstate(over="ignore"):
         y = sigmoid((whole(x) - whole(_zero(inputs, 2, x))) * sx)
@@ -127,7 +129,8 @@ def _softmax_parse(facts: NodeFacts) -> Softmax:
     return Softmax(integer(facts, "axis", -1), integer(facts, "opset", 13) < 13)
 
 
-def _softmax(node: Softmax, inputs: Inputs) -> Outcome:
+def softmax_outcome(node: Softmax, inputs: Inputs) -> Outcome:
+    """The softmax, before it is rounded."""
     x, sx, sy = required(inputs, 0), _scale(inputs, 1), _scale(inputs, 3)
     first = axis_of(node.axis, x.ndim)
     axes = tuple(range(first, x.ndim)) if node.rest else (first,)
@@ -191,6 +194,7 @@ def _operator(
     parse: Callable[[NodeFacts], Any],
     outcome: Callable[[Any, Inputs], Outcome],
     shape: Callable[[Any, Sequence[Spec | None]], tuple[int, ...]],
+    budget: str = "",
 ) -> Operator:
     def evaluate(node: Any, inputs: Inputs) -> tuple[Array, ...]:
         return (outcome(node, inputs).output(),)
@@ -201,7 +205,7 @@ def _operator(
     def bound(node: Any, inputs: Inputs, exact: Sequence[Array], roundoff: float) -> tuple[Bound, ...]:
         return (outcome(node, inputs).bound(exact[0], roundoff),)
 
-    return Operator(name, frozenset({1}), parse, evaluate, infer, bound, domain=DOMAIN)
+    return Operator(name, frozenset({1}), parse, evaluate, infer, bound, domain=DOMAIN, budget=budget)
 
 
 def _first_shape(node: Any, inputs: Sequence[Spec | None]) -> tuple[int, ...]:
@@ -312,8 +316,8 @@ OPERATORS = (
     _operator("QLinearAdd", nothing, _add, _pair_shape),
     _operator("QLinearMul", nothing, _mul, _pair_shape),
     _operator("QLinearLeakyRelu", _alpha, _leaky_relu, _first_shape),
-    _operator("QLinearSigmoid", nothing, _sigmoid, _first_shape),
-    _operator("QLinearSoftmax", _softmax_parse, _softmax, _first_shape),
+    _operator("QLinearSigmoid", nothing, sigmoid_outcome, _first_shape, f"sigmoid: {SIGMOID}"),
+    _operator("QLinearSoftmax", _softmax_parse, softmax_outcome, _first_shape, f"softmax: {SOFTMAX_ULPS:g}"),
     _operator("QLinearAveragePool", _pool_parse, _pool, _pool_shape),
     _operator("QLinearGlobalAveragePool", _pool_parse, _pool, _pool_shape),
     Operator("QLinearConcat", _ONE, _axis, qlinear_concat, _concat_infer, _concat_bound, domain=DOMAIN),

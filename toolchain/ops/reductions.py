@@ -22,6 +22,8 @@ from toolchain.ops.spreads import Errors, Spread, moved
 
 Axes = tuple[int, ...]
 LOG_ULPS = 2.0
+"""Budget of a logarithm, in ulp: ``benchmarks/composed.py`` measures it."""
+LOGARITHM = f"logarithm: {LOG_ULPS:g}"
 
 
 @dataclass(frozen=True)
@@ -125,11 +127,21 @@ def _selects(x: Array, y: Array, axes: Axes, keep: bool, roundoff: float) -> Bou
     return EXACT
 
 
-def _sums(extra: int, magnitude: Function) -> Limit:
+def _sums(extra: int, magnitude: Function, reached: Function | None = None) -> Limit:
+    """Of sums of ``magnitude``; on the way to it they may reach ``reached``, where that is more."""
+
     def limit(x: Array, y: Array, axes: Axes, keep: bool, roundoff: float) -> Bound:
-        return accumulated(magnitude(np.abs(x), axes, keep), _terms(x, axes) + extra, roundoff)
+        most = None if reached is None else reached(np.abs(x), axes, keep)
+        return accumulated(magnitude(np.abs(x), axes, keep), _terms(x, axes) + extra, roundoff, reached=most)
 
     return limit
+
+
+def _root_of_squares(x: Array, y: Array, axes: Axes, keep: bool, roundoff: float) -> Bound:
+    """Squares that underflow lose up to a subnormal number each; the root of what they lose is the floor."""
+    relative = _sums(2, l2, sum_square)(x, y, axes, keep, roundoff)
+    floor = np.sqrt(_terms(x, axes) * FLOAT32_TINY)
+    return Bound(relative.sound + floor, relative.probable + floor)
 
 
 def _factors(x: Array, y: Array, axes: Axes, keep: bool, roundoff: float) -> Bound:
@@ -188,7 +200,9 @@ def _squares(operator: Operator, node: Reduce, inputs: Inputs, errors: Errors, r
     return (total(2 * np.abs(x) * error + error**2, axes, node.keep),)
 
 
-def _operator(name: str, versions: set[int], function: Function, limit: Limit, spread: Spread | None) -> Operator:
+def _operator(
+    name: str, versions: set[int], function: Function, limit: Limit, spread: Spread | None, budget: str = ""
+) -> Operator:
     def evaluate(node: Reduce, inputs: Inputs) -> tuple[Array, ...]:
         x = required(inputs, 0)
         with np.errstate(all="ignore"):
@@ -207,7 +221,8 @@ def _operator(name: str, versions: set[int], function: Function, limit: Limit, s
             axes = chosen(node, x.ndim, optional(inputs, 1))
             return (limit(x, exact[0], axes, node.keep, roundoff),)
 
-    return Operator(name, frozenset(versions), parse, evaluate, folding(infer, evaluate), bound, spread=spread)
+    shape = folding(infer, evaluate)
+    return Operator(name, frozenset(versions), parse, evaluate, shape, bound, spread=spread, budget=budget)
 
 
 COMMON = {1, 11, 13, 18}
@@ -215,13 +230,13 @@ EXTREME = {1, 11, 12, 13, 18, 20}
 
 OPERATORS = (
     _operator("ReduceSum", {1, 11, 13}, total, _sums(0, total), moved),
-    _operator("ReduceMean", COMMON, mean, _sums(1, mean), moved),
+    _operator("ReduceMean", COMMON, mean, _sums(1, mean, total), moved),
     _operator("ReduceProd", COMMON, product, _factors, None),
     _operator("ReduceMax", EXTREME, _extreme(np.max, highest=True), _selects, _steepest),
     _operator("ReduceMin", EXTREME, _extreme(np.min, highest=False), _selects, _steepest),
     _operator("ReduceL1", COMMON, l1, _sums(0, l1), moved),
-    _operator("ReduceL2", COMMON, l2, _sums(2, l2), moved),
+    _operator("ReduceL2", COMMON, l2, _root_of_squares, moved),
     _operator("ReduceSumSquare", COMMON, sum_square, _sums(1, sum_square), _squares),
-    _operator("ReduceLogSum", COMMON | {28}, log_sum, _logarithm, None),
-    _operator("ReduceLogSumExp", COMMON | {28}, log_sum_exp, _log_exponentials, _steepest),
+    _operator("ReduceLogSum", COMMON | {28}, log_sum, _logarithm, None, LOGARITHM),
+    _operator("ReduceLogSumExp", COMMON | {28}, log_sum_exp, _log_exponentials, _steepest, LOGARITHM),
 )

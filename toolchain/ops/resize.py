@@ -230,8 +230,12 @@ def _nearest_bound(node: Resize, x: Array, axes: dict[int, Axis], exact: Array, 
         y = x
         for place, source in zip(choices, combination, strict=True):
             y = np.take(y, source, axis=place)
-        difference = np.abs(_extrapolated(node, axes, y).astype(np.float64) - exact.astype(np.float64))
-        limit = np.maximum(limit, np.nan_to_num(difference))
+        other, chosen = _extrapolated(node, axes, y).astype(np.float64), exact.astype(np.float64)
+        same = (other == chosen) | (np.isnan(other) & np.isnan(chosen))
+        with np.errstate(invalid="ignore"):
+            difference = np.where(same, 0.0, np.abs(other - chosen))
+        # One of two neighbours that is no number: whichever a rounded coordinate picks, no distance can say it.
+        limit = np.maximum(limit, np.where(np.isnan(difference), np.inf, difference))
     return _free_at_the_edge(node, axes, Bound(limit, limit), roundoff)
 
 

@@ -16,9 +16,9 @@ from toolchain.ops.operator import Array, Inputs, NodeFacts, Operator, Spec, req
 from toolchain.ops.spreads import Errors
 from toolchain.ops.spreads import softmax as softmax_spread
 
-_EXP_ULPS = 2
-_LOG_ULPS = 2
-"""Budgets of exponential and logarithm, in ulp: assumed, not measured over a dense sweep."""
+EXP_ULPS = 2
+LOG_ULPS = 2
+"""Budgets of exponential and logarithm, in ulp: ``benchmarks/composed.py`` measures them."""
 
 _FLOOR = 2.0**-126
 """Results below the smallest normal float32 may be flushed to zero."""
@@ -125,8 +125,8 @@ def softmax_bound(node: Softmax, inputs: Inputs, exact: Sequence[Array], roundof
     rows, axis = _rows(node, x)
     distance, spread, n = _sum_error(rows, axis)
     distance = np.minimum(distance, 1 / roundoff)
-    sound = gamma(distance + spread + 4 * _EXP_ULPS + n + 1, roundoff)
-    probable = LAMBDA * roundoff * np.sqrt(distance**2 + spread**2 + 8 * _EXP_ULPS**2 + n + 1)
+    sound = gamma(distance + spread + 4 * EXP_ULPS + n + 1, roundoff)
+    probable = LAMBDA * roundoff * np.sqrt(distance**2 + spread**2 + 8 * EXP_ULPS**2 + n + 1)
     size = np.abs(exact[0].reshape(rows.shape))
     with np.errstate(invalid="ignore"):
         limits = [np.where(size > 0, size * r, 0.0) + _FLOOR for r in (sound, probable)]
@@ -144,9 +144,9 @@ def log_softmax_bound(node: Softmax, inputs: Inputs, exact: Sequence[Array], rou
     distance, spread, n = _sum_error(rows, axis)
     y = np.abs(exact[0].reshape(rows.shape))
     log = np.abs(np.log(np.exp(-distance).sum(axis=axis, keepdims=True)))
-    rest = distance + np.abs(rows.max(axis=axis, keepdims=True)) + (1 + 2 * _LOG_ULPS) * log + y
-    terms = spread + 2 * _EXP_ULPS + n
-    probable = LAMBDA * np.sqrt(spread**2 + (2 * _EXP_ULPS) ** 2 + n) * roundoff + rest * roundoff
+    rest = distance + np.abs(rows.max(axis=axis, keepdims=True)) + (1 + 2 * LOG_ULPS) * log + y
+    terms = spread + 2 * EXP_ULPS + n
+    probable = LAMBDA * np.sqrt(spread**2 + (2 * EXP_ULPS) ** 2 + n) * roundoff + rest * roundoff
     limits = (gamma(terms, roundoff) + gamma(rest, roundoff) + _FLOOR, probable + _FLOOR)
     return (Bound(limits[0].reshape(x.shape), limits[1].reshape(x.shape)),)
 
@@ -166,7 +166,26 @@ def log_softmax_spread(
 
 _VERSIONS = frozenset({1, 11, 13})
 OPERATORS = (
-    Operator("Softmax", _VERSIONS, parse, softmax, infer, softmax_bound, spread=softmax_spread),
-    Operator("LogSoftmax", _VERSIONS, parse, log_softmax, infer, log_softmax_bound, spread=log_softmax_spread),
+    Operator(
+        "Softmax",
+        _VERSIONS,
+        parse,
+        softmax,
+        infer,
+        softmax_bound,
+        spread=softmax_spread,
+        budget=f"exponential: {EXP_ULPS}",
+        range=lambda *_: (0.0, 1.0),
+    ),
+    Operator(
+        "LogSoftmax",
+        _VERSIONS,
+        parse,
+        log_softmax,
+        infer,
+        log_softmax_bound,
+        spread=log_softmax_spread,
+        budget=f"exponential: {EXP_ULPS}, logarithm: {LOG_ULPS}",
+    ),
     Operator("Hardmax", _VERSIONS, parse, hardmax, infer, hardmax_bound),
 )

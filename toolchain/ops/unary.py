@@ -117,8 +117,17 @@ def _operator(
         bound,
         spread=spread,
         budget="" if budget is None else str(budget),
+        range=None if name not in RANGES else lambda *_: RANGES[name],
     )
 
+
+RANGES: dict[str, tuple[float, float]] = {
+    "Sigmoid": (0.0, 1.0),
+    **dict.fromkeys(("Tanh", "Erf", "Softsign", "Sin", "Cos", "Sign"), (-1.0, 1.0)),
+    **dict.fromkeys(("Asin", "Atan"), (-math.pi / 2, math.pi / 2)),
+    "Acos": (0.0, math.pi),
+}
+"""Functions whose values have ends on both sides."""
 
 MATH = {1, 6, 13}
 TRIGONOMETRIC = {7, 22}

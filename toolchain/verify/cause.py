@@ -143,7 +143,28 @@ def diagnose(
         case = sampled(Finding(region, constants, observed, received, expected, limit, roundoff, specs or {}))
     except ToolchainError as error:
         return Cause("unknown", f"the region cannot be computed again: {error}", 0.0)
-    return _choose(list(_scores(case)))
+    scores = list(_scores(case))
+    lost = numbers_lost(received, expected)
+    return _choose(scores) if scores or not lost.any() else Cause("unknown", _what_came(received, lost), 0.0)
+
+
+def numbers_lost(received: Array, expected: Array) -> Array:
+    """Where NaN or infinity was received in the place of a number that the type can hold."""
+    if received.shape != expected.shape or received.dtype.kind in "iub":
+        return np.zeros(received.shape, np.bool_)
+    with np.errstate(over="ignore"):
+        nearest = expected.astype(received.dtype)
+    return np.asarray(np.isfinite(nearest) & ~np.isfinite(received))
+
+
+def _what_came(received: Array, lost: Array) -> str:
+    nothing = int(np.count_nonzero(np.isnan(received) & lost))
+    infinite = int(np.count_nonzero(lost)) - nothing
+    said = [f"{count:,} {name}" for count, name in ((nothing, "NaN"), (infinite, "infinite")) if count]
+    return (
+        f"{' and '.join(said)} of {received.size:,} elements in the place of finite numbers: an overflow "
+        "or an operation without a value on the way"
+    )
 
 
 def _limit(received: Array, expected: Array, bound: Bound) -> Floats:
@@ -159,11 +180,13 @@ def _scores(case: Case) -> Iterator[_Scored]:
     before = _energy(case, case.expected) if case.same_shape else (1.0, 1.0)
     if before[1] == 0.0:
         return
-    certain = False
+    certain, lost = False, numbers_lost(case.received, case.expected)
     for family in FAMILIES:
         if certain and case.whole is not None:
             return
         for hypothesis in family(replace(case, spent=[0], budget=BUDGET)):
+            if lost.any() and not _loses(hypothesis, case.received, lost):
+                continue
             if hypothesis.share is not None:
                 yield _Scored(hypothesis, hypothesis.share, 1.0 - hypothesis.share)
                 continue
@@ -180,6 +203,15 @@ def _scores(case: Case) -> Iterator[_Scored]:
                 # Whole steps within a limit are ties that may fall either way: they only decide between equals.
                 left = beyond / before[0] + TIES * left
             yield _Scored(hypothesis, max(0.0, min(1.0, explained)), left)
+
+
+def _loses(hypothesis: Hypothesis, received: Array, lost: Array) -> bool:
+    """Whether a hypothesis gives the NaN and infinities that were received: no error of a number's size does."""
+    if hypothesis.share is not None or hypothesis.value.shape != received.shape:
+        return False
+    with np.errstate(over="ignore", invalid="ignore"):
+        given, came = hypothesis.value[lost].astype(received.dtype), received[lost]
+    return bool(((given == came) | (np.isnan(given) & np.isnan(came))).all())
 
 
 def _matched(case: Case, hypothesis: Hypothesis) -> _Scored:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from toolchain.errors import ToolchainError, UnboundedError
 from toolchain.ops.operator import Array
 from toolchain.reference import Reference
@@ -91,6 +93,12 @@ class Comparison:
             tally.fail(str(error), judged=not isinstance(error, UnboundedError))
             return
         received, roundoff = tensors[region.tensor], self._arithmetic.roundoff
-        tally.add(self._start, received, value, bound, batch=self._fixed if len(runs) > 1 else None)
+        batch = self._fixed if len(runs) > 1 else None
+        finite = all(bool(np.isfinite(tensors[name]).all()) for name in region.inputs) if _any_nan(received) else True
+        tally.add(self._start, received, value, bound, batch=batch, finite=finite)
         tally.sample(lambda: gather(region, constants, tensors, value, seed=self._start))
         tally.explain(lambda: diagnose(region, constants, tensors, received, value, bound, roundoff, specs))
+
+
+def _any_nan(array: Array) -> bool:
+    return array.dtype.kind not in "iub" and bool(np.isnan(array).any())

@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from toolchain.compile.generate import sources
 from toolchain.compile.host import HostRun, shared_library
+from toolchain.compile.kernels.winograd import tiles_of
 from toolchain.compile.translate import translate
 from toolchain.ops.operator import Spec
 from toolchain.verify.kernels import EXACT, Kernel
 from toolchain.verify.observe import Observation
 
 Array = NDArray[Any]
-FLAGS = ("-O3",)
+FLAGS = ("-O3", "-march=native")
 
 
 @dataclass(frozen=True)
@@ -30,25 +31,36 @@ class Watched:
     model: str
 
 
+def _bound(model: ir.Model, specs: Mapping[str, Spec]) -> dict[str, tuple[int, ...]]:
+    """One sample's shape for each input whose dimensions the data has fixed."""
+    free = [value for value in model.graph.inputs if value.name in specs and value.name not in model.graph.initializers]
+    return {value.name or "": (1, *specs[value.name or ""].shape[1:]) for value in free}
+
+
 class CompiledBackend:
     """A model as C, compiled and observed: every layer's output.
 
     Args:
         model: the model; one sample is computed at a time.
         specs: types and shapes that are meant.
+        winograd: compute convolutions of 3 x 3 by Winograd's algorithm, where that is faster.
+
+    Attributes:
+        tiles: outputs of a tile along an axis, by the name of a Conv node that is so computed.
 
     Raises:
         UnsupportedError: a node has no C kernel.
         MissingError: no C compiler.
     """
 
-    def __init__(self, model: ir.Model, specs: Mapping[str, Spec]) -> None:
-        made = translate(model, "network")
+    def __init__(self, model: ir.Model, specs: Mapping[str, Spec], *, winograd: bool = False) -> None:
+        made = translate(model, "network", shapes=_bound(model, specs), wide=True, winograd=winograd)
         self.model = model
         self.specs = specs
         self.program = made.program
         self.nodes = tuple(step.call.function for step in made.program.steps)
         self.widened: dict[str, Any] = {}
+        self.tiles = tiles_of(made.program)
         with tempfile.TemporaryDirectory(prefix="onnx-edge-") as work:
             folder, observed, plain = (Path(work) / name for name in ("c", "observed", "plain"))
             for path in (folder, observed, plain):

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from toolchain.verify.arithmetic import FLOAT32, Arithmetic
 from toolchain.verify.fingerprint import Fingerprint, fingerprint
+from toolchain.verify.folding import FOLDING_ROUNDINGS
 from toolchain.verify.taps import Taps
 
 Floats = NDArray[np.float64]
@@ -40,7 +41,6 @@ BEYOND, DEVIATIONS = 0.25, 6.0
 their distribution; six standard deviations of a binomial count are left to chance."""
 CHANCE = 1e-10
 """Of a false alarm in a region, over all its weights, if roundings are independent and symmetric."""
-FOLDING_ROUNDINGS = 6
 QUIETEST, LOUDEST = 0.1, math.sqrt(3.0)
 """The noise that one direction is compared with: at least a tenth of what is permitted, at most what is certain."""
 LOOK_ABOVE = 1.0
@@ -174,7 +174,7 @@ def permitted(taps: Taps, arithmetic: Arithmetic = FLOAT32, of: Moments | None =
     variance = u**2 / 3 * (m.squares + np.maximum(m.path, by_chance) + result)
     variance += (2 * v) ** 2 * (2 / 3 * m.squares + m.total**2)
     if taps.folds:
-        variance += (FOLDING_ROUNDINGS * u) ** 2 * (m.squares + m.total**2)
+        variance += (FOLDING_ROUNDINGS * taps.folds * u) ** 2 * (m.squares + m.total**2)
     return np.asarray(variance + (TINY * (terms + 1)) ** 2)
 
 
@@ -339,7 +339,7 @@ def _fit_scale(chunk: _Chunk, threshold: float) -> tuple[Floats, Floats]:
 def _alike(chunk: _Chunk) -> float:
     """Relative error that every product of a channel may have in common."""
     u, v = chunk.arithmetic.sums, chunk.arithmetic.factors
-    return (FOLDING_ROUNDINGS + 1 if chunk.taps.folds else 1) * u + 4 * v
+    return (FOLDING_ROUNDINGS * chunk.taps.folds + 1) * u + 4 * v
 
 
 def _noise(chunk: _Chunk, inverse: Floats, factors: Floats, norm: Floats) -> Floats:

@@ -26,6 +26,7 @@ from toolchain.verify.reach import PRODUCTS, Floats, computing, reach, scale_of
 from toolchain.verify.regions import Region
 from toolchain.verify.rewritten import Rewritten, quantized_regions, stated
 from toolchain.verify.saturation import deficit
+from toolchain.verify.spans import of_integers
 
 FLOAT64_SLACK = 2.0**-40
 """Relative error of quotients computed here, generously."""
@@ -132,7 +133,7 @@ class IntegerJudge:
             return None
         y = answer.values.astype(np.float64)
         steps = np.maximum(high - y, y - low)
-        return answer.values, Bound(steps, steps)
+        return answer.values, Bound(steps, steps, of_integers(answer.values))
 
     def count(self, region: Region, answer: Answer, received: Array, tensors: Mapping[str, Array]) -> None:
         """Classify what differs in one tensor whose exact value is at hand."""

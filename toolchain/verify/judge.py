@@ -3,7 +3,7 @@
 Within a region the runtime may fuse nodes and fold constants. Its result is then compared with the exact value of
 the model's nodes; the limit is the sum of what each node may add, spread through the nodes behind it. Folding a
 scale into weights (BatchNormalization or a product with a constant into Conv, Gemm or MatMul) rounds each folded
-weight a few times more: ``FOLDING_ROUNDINGS`` counts square root, division, product and sum.
+weight a few times more for every node that is folded: ``folding.FOLDING_ROUNDINGS`` counts them.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from toolchain.ops.bounds import Bound, gamma
 from toolchain.ops.operator import Spec, widen
 from toolchain.reference import evaluate
 from toolchain.verify.arithmetic import Arithmetic
+from toolchain.verify.folding import FOLDED, FOLDING_ROUNDINGS, ShortConstants, foldings
 from toolchain.verify.normalizing import recognized
 from toolchain.verify.regions import Region
+from toolchain.verify.spans import Spans
 from toolchain.verify.sums import PRODUCTS, RunningSums, terms
+from toolchain.verify.widened import left_out
 
 Array = NDArray[Any]
 
-FOLDING_ROUNDINGS = 6
 LONGEST_WINDOW = 64
 FLOAT16_MAX, FLOAT16_TINY = 65504.0, 2.0**-24
 ROUNDOFF = {ir.DataType.FLOAT16: 2.0**-11, ir.DataType.BFLOAT16: 2.0**-8}
 """Unit roundoff of the types that are shorter than float32."""
-
-_FOLDED = frozenset({"BatchNormalization", "Mul", "Add", "Div", "Sub", "DequantizeLinear"})
 
 
 def exact(
@@ -43,6 +43,7 @@ def exact(
     roundoff: float,
     specs: Mapping[str, Spec] | None = None,
     arithmetic: Arithmetic | None = None,
+    folded: Arithmetic | None = None,
 ) -> tuple[Array, Bound]:
     """The exact value of a region's tensor, and the limits around it.
 
@@ -53,6 +54,7 @@ def exact(
         roundoff: unit roundoff of the backend's arithmetic on float32.
         specs: types of the model's tensors; nodes on shorter types round more coarsely.
         arithmetic: of products on float32, where their factors are shorter than their sums.
+        folded: in which constants are folded, where it is a shorter one.
 
     Raises:
         UnsupportedError: the nodes cannot be evaluated on these tensors.
@@ -62,37 +64,52 @@ def exact(
     sound: dict[str, Array] = {}
     probable: dict[str, Array] = {}
     steps = recognized(region.steps, constants, specs or {})
-    sums = RunningSums(steps)
-    folds = len(steps) > 1 and any(step.operator.name in _FOLDED for step in steps)
+    sums, short, spans = RunningSums(steps), ShortConstants(steps, constants, folded), Spans(constants, _spread)
+    folded_into = foldings(steps, constants)
+    least = int(len(steps) > 1 and any(step.operator.name in FOLDED for step in steps))
     for step in steps:
         inputs = [None if n is None else values[n] if n in values else constants[n] for n in step.inputs]
         outputs = evaluate(step, inputs)
-        u = max([roundoff, *(ROUNDOFF.get(kind, 0.0) for kind in _types(step, specs or {}))])
+        u = max([roundoff, short.roundoff(step), *(ROUNDOFF.get(kind, 0.0) for kind in _types(step, specs or {}))])
+        folds = max(least, folded_into.get(step.outputs[0] or "", 0))
         bounds = own(step, inputs, outputs, u, folds=folds)
         if arithmetic is not None and arithmetic.factors and u == roundoff:
             bounds = _short_factors(step, inputs, outputs, bounds, arithmetic, folds=folds)
         if specs and ir.DataType.FLOAT16 in _types(step, specs):
-            bounds = tuple(
-                _of_float16(b, y, _terms(step, inputs, outputs)) for b, y in zip(bounds, outputs, strict=True)
-            )
+            n = _terms(step, inputs, outputs)
+            bounds = tuple(_of_float16(b, y, n) for b, y in zip(bounds, outputs, strict=True))
+        bounds = (*(short.added(step, inputs, first) for first in bounds[:1]), *bounds[1:])
+        if step.outputs[0] != region.tensor and step.inputs:
+            bounds = left_out(step, inputs, bounds, sound.get(step.inputs[0] or "", 0.0))
         continued = sums.continued(step, inputs, bounds, u)
         # What a node adds was bounded at the exact inputs; it grows with their errors.
         grown = 1.0 + float(gamma(LONGEST_WINDOW + _terms(step, inputs, outputs), u))
         for into, pick in ((sound, "sound"), (probable, "probable")):
             carried = _spread(step, inputs, [into.get(n) if n else None for n in step.inputs], u)
-            for position, name in enumerate(step.outputs):
-                if name is None or position >= len(outputs):
-                    continue
+            for position, name in _made(step, outputs):
                 added = getattr(bounds[position], pick)
                 if continued is not None and position == 0:
                     added = added + getattr(continued, pick)
-                into[name] = added + grown * carried[position] if carried else added
+                into[name] = _limited(added, grown, carried[position]) if carried else added
         values.update({n: y for n, y in zip(step.outputs, outputs, strict=False) if n})
-    return values[region.tensor], Bound(sound[region.tensor], probable[region.tensor])
+        spans.add(step, inputs, outputs, u)
+    return values[region.tensor], Bound(sound[region.tensor], probable[region.tensor], spans.of(region.tensor))
+
+
+def _made(step: Step, outputs: Sequence[Array]) -> list[tuple[int, str]]:
+    """Positions and names of the outputs that there are."""
+    return [(i, name) for i, name in enumerate(step.outputs[: len(outputs)]) if name is not None]
+
+
+def _limited(added: Array, grown: float, carried: Array) -> Array:
+    """What a node adds and what it carries on; no limit stays none behind a factor of zero."""
+    with np.errstate(invalid="ignore"):
+        total = np.asarray(added + grown * carried)
+    return np.where(np.isnan(total), np.inf, total) if np.isnan(total).any() else total
 
 
 def own(
-    step: Step, inputs: Sequence[Array | None], outputs: Sequence[Array], roundoff: float, *, folds: bool
+    step: Step, inputs: Sequence[Array | None], outputs: Sequence[Array], roundoff: float, *, folds: int
 ) -> tuple[Bound, ...]:
     """What a node itself may add to its outputs.
 
@@ -101,7 +118,7 @@ def own(
         inputs: its exact inputs.
         outputs: what it gives for them.
         roundoff: unit roundoff of the backend's arithmetic.
-        folds: a scale may have been folded into its weights.
+        folds: nodes that may have been folded into its weights.
 
     Raises:
         UnboundedError: its error cannot be bounded.
@@ -119,7 +136,7 @@ def own(
     folded = _spread(step, inputs, magnitudes, roundoff)
     if not folded:
         return bounds
-    extra = float(gamma(FOLDING_ROUNDINGS, roundoff)) * folded[0]
+    extra = float(gamma(FOLDING_ROUNDINGS * folds, roundoff)) * folded[0]
     return (Bound(bounds[0].sound + extra, bounds[0].probable + extra), *bounds[1:])
 
 
@@ -130,7 +147,7 @@ def _short_factors(
     coarse: tuple[Bound, ...],
     arithmetic: Arithmetic,
     *,
-    folds: bool,
+    folds: int,
 ) -> tuple[Bound, ...]:
     """Of products whose factors are rounded, or cut off, to a short format, and summed in a longer one.
 
@@ -189,6 +206,7 @@ def _spread(
             "verify with --optimization off"
         )
     try:
-        return step.operator.spread(step.operator, step.attributes, inputs, live, roundoff)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return step.operator.spread(step.operator, step.attributes, inputs, live, roundoff)
     except (ValueError, TypeError, IndexError) as error:
         raise UnboundedError(f"{step.facts.where()}: errors cannot be spread: {error}") from error

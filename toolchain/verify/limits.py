@@ -6,11 +6,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from toolchain.ops.bounds import FLOAT32_ROUNDOFF, Bound
+from toolchain.ops.bounds import Bound
 from toolchain.ops.operator import Array, Spec
 from toolchain.verify.arithmetic import FLOAT32, Arithmetic
 from toolchain.verify.judge import exact
 from toolchain.verify.regions import Region
+from toolchain.verify.spans import saying_nothing
 from toolchain.verify.widened import rounded_to
 
 
@@ -38,25 +39,25 @@ def limits(
         UnsupportedError: the nodes cannot be evaluated on these tensors, or their errors cannot be composed.
     """
     if short is not None:
-        value, bound = exact(region, constants, observed, FLOAT32_ROUNDOFF)
+        value, bound = exact(region, constants, observed, arithmetic.roundoff, arithmetic=arithmetic, folded=short)
         return value, rounded_to(bound, value, short)
     return exact(region, constants, observed, arithmetic.roundoff, specs, arithmetic)
 
 
-def unlimited(received: Array, expected: Array, sound: Array) -> tuple[int, int]:
-    """Elements whose limit is infinite, and how many of them are not the nearest to the exact value either.
+def unlimited(received: Array, expected: Array, bound: Bound) -> tuple[int, int]:
+    """Elements whose limit says nothing, and how many of them are not the nearest to the exact value either.
 
     Args:
         received: the backend's tensor.
         expected: exact values of the same shape.
-        sound: the sound limit, broadcastable.
+        bound: the limits, broadcastable.
     """
-    if received.dtype.kind in "iub":
+    if received.dtype.kind == "b":
         return 0, 0
-    open_ended = ~np.isfinite(np.broadcast_to(np.asarray(sound, dtype=np.float64), received.shape))
+    open_ended = saying_nothing(bound, received.shape)
     if not open_ended.any():
         return 0, 0
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         nearest = expected.astype(received.dtype)
     right = (received == nearest) | (np.isnan(received) & np.isnan(nearest))
     return int(np.count_nonzero(open_ended)), int(np.count_nonzero(open_ended & ~right))

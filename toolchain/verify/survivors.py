@@ -1,6 +1,6 @@
 """Which tensors of the model survive in the graph that the runtime runs, and in what disguise.
 
-The runtime's optimiser keeps most names, with three exceptions:
+The runtime's optimiser keeps most names, with four exceptions:
 
 - NCHWc convolutions and pools give their output a new name and call *the node* after the tensor that it replaces,
   ``T_nchwc``. The tensor holds blocks of channels. An Add and an activation that the node took in later leave its
@@ -8,6 +8,8 @@ The runtime's optimiser keeps most names, with three exceptions:
 - Quantized operators (QLinearConv, QGemm, ...) keep the name of the node that they stand for, perhaps with a suffix
   ``_token_N``, and give the quantized value of its result. Where the processor has no signed kernels, int8 tensors
   become uint8 with 128 added.
+- QuantizeLinear may change places with a node in front of it that moves or selects (MaxPool): a new pair of
+  QuantizeLinear and DequantizeLinear stands before the node then, whose result keeps its name and is another tensor.
 - Channels-last operators (NhwcMaxPool, QLinearConv with ``channels_last``) hold N, H, W, C, and may use the name of
   another tensor of the model.
 """
@@ -15,7 +17,7 @@ The runtime's optimiser keeps most names, with three exceptions:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -97,6 +99,7 @@ def survivors(running: onnx.ModelProto, model: ir.Model, given: ir.Model | None 
             if node.name and theirs.get(node.name, node.outputs[0].name) == node.outputs[0].name
         },
         values={value.name: value for node in model.graph for value in node.outputs if value.name},
+        given=frozenset(v.name for node in (given or model).graph for v in node.outputs if v.name),
     )
     states: dict[str, _State] = {}
     found: dict[str, Survivor] = {}
@@ -123,12 +126,16 @@ def _computed(model: ir.Model) -> frozenset[str]:
 
 @dataclass(frozen=True)
 class _Known:
-    """Names of the model: tensors computed from its inputs, graph outputs, nodes by name, and those tensors by name."""
+    """Names of the model: tensors computed from its inputs, graph outputs, nodes by name, and those tensors by name.
+
+    ``given`` are the tensors that the graph given to the runtime makes, if that is another one.
+    """
 
     produced: frozenset[str]
     outputs: frozenset[str]
     nodes: Mapping[str, ir.Node]
     values: Mapping[str, ir.Value]
+    given: frozenset[str]
 
     def own(self, node: onnx.NodeProto) -> bool:
         """Whether a running node stands in the model, by its name or (nodes need none) by what it makes."""
@@ -140,10 +147,15 @@ class _Known:
 
 @dataclass(frozen=True)
 class _State:
-    """How a running tensor is laid out, and whether it holds quantized values."""
+    """How a running tensor is laid out, and whether it holds quantized values.
+
+    ``early`` are integers that a QuantizeLinear of the runtime's own made, ``rounded`` what is computed of them again.
+    """
 
     layout: Layout = "plain"
     quantized: bool = False
+    early: bool = False
+    rounded: bool = False
 
 
 def _follow(node: onnx.NodeProto, states: Mapping[str, _State], known: _Known) -> _State:
@@ -167,7 +179,17 @@ def _follow(node: onnx.NodeProto, states: Mapping[str, _State], known: _Known) -
         last = (
             order != (0, len(order) - 1, *range(1, len(order) - 1)) if last else order == (0, *range(2, len(order)), 1)
         )
-    return _State("channels last" if last else "plain", quantized)
+    return _State("channels last" if last else "plain", quantized, *_rounding(node, before, known))
+
+
+def _rounding(node: onnx.NodeProto, before: Sequence[_State], known: _Known) -> tuple[bool, bool]:
+    """Whether a running node's outputs are :attr:`_State.early`, and whether they are rounded."""
+    early = any(state.early for state in before)
+    if node.op_type == "QuantizeLinear":
+        return node.output[0] not in known.given and not known.own(node), False
+    if node.op_type == "DequantizeLinear":
+        return False, early and node.output[0] not in known.given
+    return early and not node.op_type.startswith("Q"), any(state.rounded for state in before)
 
 
 def _of_node(node: onnx.NodeProto, state: _State, known: _Known) -> Iterator[Survivor]:
@@ -182,7 +204,7 @@ def _of_node(node: onnx.NodeProto, state: _State, known: _Known) -> Iterator[Sur
     for name in node.output:
         # Under such a name the runtime may hold something else than the model does.
         reused = quantized not in (None, name)
-        if name in known.produced and (name in known.outputs or not reused):
+        if name in known.produced and (name in known.outputs or not (reused or state.rounded)):
             # Only quantized operators give the model's names to tensors in another layout.
             plain = name in known.outputs or not state.quantized
             yield Survivor(name, name, "plain" if plain else state.layout, state.quantized)

@@ -36,6 +36,7 @@ class Tally:
         self._distribution: Distribution | None = None
         self._unlimited = 0
         self._unproved = 0
+        self._undecided = 0
         self._elements = 0
         self._differing = 0
         self._sound_ratio = 0.0
@@ -64,7 +65,16 @@ class Tally:
         if not self._problem:
             self._problem, self._judged = problem, judged
 
-    def add(self, sample: int, received: Array, exact: Array, bound: Bound, *, batch: int | None = None) -> None:
+    def add(
+        self,
+        sample: int,
+        received: Array,
+        exact: Array,
+        bound: Bound,
+        *,
+        batch: int | None = None,
+        finite: bool = True,
+    ) -> None:
         """Compare one observed tensor.
 
         Args:
@@ -73,6 +83,7 @@ class Tally:
             exact: float64 or integer, of the same shape.
             bound: limits, broadcastable to that shape.
             batch: samples in a run, where the tensor is the stack of several runs along axis 0.
+            finite: it was computed from finite numbers.
         """
         if received.shape != exact.shape:
             self.fail(f"{self.region.tensor!r} has shape {list(received.shape)}; expected {list(exact.shape)}")
@@ -84,13 +95,19 @@ class Tally:
         self._differing += int(np.count_nonzero(~_same(received, nearest)))
         error = distance(received, exact)
         if received.dtype.kind == "f":
-            # Where the exact value, or a sum on the way to it, leaves the type's range, infinity is correct.
-            error = np.where(np.isinf(received) & np.isposinf(bound.sound), 0.0, error)
+            # Where the exact value, or a sum on the way to it, leaves the type's range, infinity is correct, and so may
+            # NaN be, of two infinities that finite numbers made; so may a number be in place of an infinity, where a
+            # coordinate decides which of two elements is taken. What can be neither is not certified.
+            open_ended = np.isposinf(bound.sound)
+            nothing = (np.isnan(received) != np.isnan(exact)) | (np.isinf(exact) & np.isfinite(received))
+            nothing &= open_ended & (finite | ~np.isnan(received) | np.isnan(nearest))
+            self._undecided += int(np.count_nonzero(nothing))
+            error = np.where((np.isinf(received) & open_ended) | nothing, 0.0, error)
         sound, probable = ratio(error, bound.sound), ratio(error, bound.probable)
         self._elements += received.size
         self._max_error = max(self._max_error, float(error.max()))
-        open_ended, unproved = unlimited(received, exact, bound.sound)
-        self._unlimited += open_ended
+        without, unproved = unlimited(received, exact, bound)
+        self._unlimited += without
         self._unproved += unproved
         self._probable_ratio = max(self._probable_ratio, float(probable.max()))
         position = int(sound.argmax())
@@ -158,6 +175,7 @@ class Tally:
             distribution=self._distribution,
             unlimited=self._unlimited,
             unproved=self._unproved,
+            undecided=self._undecided,
             deviations=self.deviations,
         )
 

@@ -52,7 +52,7 @@ class Taps:
         slope: float64 [G, P, C], of the nodes behind the sum: error of the tensor over error of the sum. NaN where they
             are flat (behind Relu below zero) or kinked, so that an error of the sum would not show.
         behind: float64 [G, P, C], limit of what the nodes behind the sum may add to the tensor.
-        folds: a scale may have been folded into the weights.
+        folds: nodes behind the sum that may have been folded into the weights.
     """
 
     data: Floats
@@ -62,7 +62,7 @@ class Taps:
     received: Floats
     slope: Floats
     behind: Floats
-    folds: bool = False
+    folds: int = 0
 
     @property
     def positions(self) -> int:
@@ -289,7 +289,7 @@ def _behind(
         received=opened.pick(received),
         slope=opened.grouped(slope.reshape(flatten)),
         behind=opened.grouped(at.added.reshape(flatten)),
-        folds=any(follower.operator.name in FOLDED for follower in tail),
+        folds=sum(follower.operator.name in FOLDED for follower in tail),
     )
 
 

@@ -56,8 +56,9 @@ class RegionVerdict:
         cause: the most likely reason, once something is beyond a limit.
         distribution: what the errors of many values say together; ``None`` where the region is no float32 sum with
             constant weights and functions of one element behind it.
-        unlimited: elements whose sound limit is infinite.
+        unlimited: elements whose sound limit says nothing: it is infinite, or admits all that the nodes can give.
         unproved: those among them that are not the nearest value of their type, about which nothing is known.
+        undecided: those that are NaN in the place of a number.
         heat: absolute error of the worst sample and channel, at most 32 x 32, once something is beyond a limit.
         deviations: how a tensor of integers differs from its exact value, by class; ``None`` for other tensors.
     """
@@ -79,21 +80,22 @@ class RegionVerdict:
     distribution: Distribution | None = None
     unlimited: int = 0
     unproved: int = 0
+    undecided: int = 0
     deviations: Deviations | None = None
 
     @property
     def status(self) -> Status:
         """``defect``, ``vacuous``, ``suspect`` or ``ok``.
 
-        Vacuous: no limit was derived, or most elements have no finite one and not all of those are right to the last
-        bit.
+        Vacuous: no limit was derived, or an element has none that says anything and is not right to the last bit
+        either, or NaN is received where the limit is infinite and the exact value a number.
         """
         wrong = self.deviations is not None and self.deviations.wrong
         if not self.judged:
             return "vacuous"
         if self.problem or wrong or not self.sound_ratio <= 1.0:
             return "defect"
-        if 2 * self.unlimited > self.elements and self.unproved:
+        if self.undecided or self.unproved:
             return "vacuous"
         odd = self.distribution is not None and self.distribution.suspicious
         return "suspect" if odd or not self.probable_ratio <= 1.0 else "ok"
@@ -114,6 +116,14 @@ class RegionVerdict:
     def _channel(self) -> str:
         return "" if self.channel is None else f", output channel {self.channel}"
 
+    def _without(self) -> str:
+        """How many elements no limit says anything of."""
+        said = f"{self.unlimited:,} of {self.elements:,} elements of {self.tensor!r} without a limit"
+        wrong = (
+            f"{self.unproved:,} of them not the nearest values" if self.unproved else "all of them the nearest values"
+        )
+        return f"{said}, {wrong}"
+
     def describe(self) -> str:
         """One line: node, index, expected, received, limit, and the cause where one was sought."""
         why = "" if self.cause is None else f"; cause: {self.cause.describe()}"
@@ -124,17 +134,15 @@ class RegionVerdict:
         if self.worst is None:
             return f"{self.name}: nothing compared"
         if self.status == "vacuous":
-            return (
-                f"{self.name} ({self.arithmetic}): not certified: the sound limit of {self.unlimited:,} of "
-                f"{self.elements:,} elements of {self.tensor!r} is infinite"
-            )
+            return f"{self.name} ({self.arithmetic}): not certified: {self._without()}"
         if self.distribution is not None and self.distribution.suspicious and self.sound_ratio <= 1.0:
             return f"{self.name} ({self.arithmetic}): {self.distribution.describe()}"
         w = self.worst
         return (
             f"{self.name} ({self.arithmetic}): sample {w.sample}{self._channel()}, index {list(w.index)} of "
             f"{self.tensor!r}: expected {w.expected:.9g}, received {w.received:.9g}, difference "
-            f"{abs(w.expected - w.received):.3g} is {self.sound_ratio:.3g} of the sound limit {w.sound:.3g}{why}"
+            f"{abs(w.expected - w.received):.3g} is {self.sound_ratio:.3g} of the sound limit {w.sound:.3g}"
+            f"{'; ' + self._without() if self.unlimited else ''}{why}"
         )
 
 
@@ -185,7 +193,7 @@ class Verification:
 
     @property
     def vacuous(self) -> tuple[RegionVerdict, ...]:
-        """Regions of which most elements have no finite limit."""
+        """Regions with elements of which nothing is known."""
         return tuple(r for r in self.regions if r.status == "vacuous")
 
     @property

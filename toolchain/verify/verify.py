@@ -30,10 +30,14 @@ from toolchain.verify.parting import parting
 from toolchain.verify.probe import arithmetic_of, declared, probe
 from toolchain.verify.regions import cut, uncovered
 from toolchain.verify.verdict import EndToEnd, RegionVerdict, Verification
+from toolchain.verify.winograd import bounded
 
 Array = NDArray[Any]
 
-BACKENDS = {"ort-cpu": "cpu", "ort-cuda": "cuda", "ort-tensorrt": "tensorrt", "c": "cpu"}
+BACKENDS = {"ort-cpu": "cpu", "ort-cuda": "cuda", "ort-tensorrt": "tensorrt", "c": "cpu", "c-winograd": "cpu"}
+
+COMPILED = ("c", "c-winograd")
+"""Generated C; the second with Winograd's algorithm, which has a bound of its own."""
 
 
 def verify(
@@ -74,7 +78,7 @@ def verify(
     meant = _loaded(model)
     reference = Reference(meant)
     given = data if isinstance(data, Samples) else samples(meant, data, synthetic=synthetic, seed=seed)
-    asked = None if backend == "c" else probe(options)
+    asked = None if backend in COMPILED else probe(options)
     arithmetic = FLOAT32 if asked is None else arithmetic_of(asked)
     specs = infer(meant, _shapes(meant, given))
     run = meant if other is None else _same_inputs(meant, _loaded(other))
@@ -102,8 +106,8 @@ def _started(
     backend: str, run: ir.Model, options: SessionOptions, specs: Mapping[str, Spec], meant: ir.Model
 ) -> OnnxRuntimeBackend | CompiledBackend:
     """The backend, ready to be observed."""
-    if backend == "c":
-        return CompiledBackend(run, specs)
+    if backend in COMPILED:
+        return CompiledBackend(run, specs, winograd=backend == "c-winograd")
     return OnnxRuntimeBackend(run, options, specs=specs, shapes_of=meant)
 
 
@@ -120,6 +124,12 @@ def _same_inputs(meant: ir.Model, other: ir.Model) -> ir.Model:
         raise UsageError(
             f"the models take different inputs: {sorted(map(str, wanted))} and {sorted(map(str, received))}; "
             "give two forms of one network, with the same names"
+        )
+    named = {value.name for value in other.graph.outputs}
+    missing = sorted(value.name or "" for value in meant.graph.outputs if value.name not in named)
+    if missing:
+        raise UsageError(
+            f"the other model has no output {missing[0]!r}; give two forms of one network, with the same names"
         )
     return other
 
@@ -183,7 +193,8 @@ def _judge(
     fixed = batch_of(reference.model)
     if fixed and len(given) % fixed:
         raise UsageError(f"the model takes {fixed} samples at a time; {len(given)} cannot be split so; give a multiple")
-    regions = cut(reference.steps, reference.constants, shown)
+    steps = bounded(reference.steps, backend.tiles) if isinstance(backend, CompiledBackend) else reference.steps
+    regions = cut(steps, reference.constants, shown)
     comparisons = [Comparison(region, reference, backend, arithmetic, integers, fixed) for region in regions]
     undisturbed, agree, error, done = True, 0, 0.0, 0
     for count, feeds in given.batches(fixed or BATCH):

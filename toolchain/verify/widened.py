@@ -7,13 +7,14 @@ that it saved shows which: a tensor whose nodes all read float32 has been rounde
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto
 
+from toolchain.nodes import Step
 from toolchain.ops.bounds import Bound
 from toolchain.ops.operator import Array
 from toolchain.verify.arithmetic import BFLOAT16, FLOAT16, Arithmetic
@@ -48,7 +49,30 @@ def rounded_to(bound: Bound, exact: Array, arithmetic: Arithmetic) -> Bound:
     for limit in (bound.sound, bound.probable):
         wider: NDArray[np.float64] = limit + u * (size + limit) + arithmetic.tiny / 2
         limits.append(np.where(size + limit >= arithmetic.largest, np.inf, wider))
-    return Bound(*limits)
+    return Bound(limits[0], limits[1], bound.span)
+
+
+def left_out(
+    step: Step, inputs: Sequence[Array | None], bounds: tuple[Bound, ...], error: Array | float
+) -> tuple[Bound, ...]:
+    """The limits of a node, which a runtime may leave out where it is a Cast to a short type.
+
+    ONNX Runtime drops a model's own Cast together with the one back that it inserts. What follows then reads the
+    number itself in the place of the nearest short one: ``|x' - fl(x)| <= |x' - fl(x')| + |fl(x') - fl(x)|``. The first
+    is half an ulp at most, ``u |x'|`` or half the smallest subnormal; the second is how the error of ``x`` spreads.
+
+    Args:
+        step: a node whose output is not observed.
+        inputs: its exact inputs.
+        bounds: its own limits.
+        error: limit on that of its first input.
+    """
+    short = SHORT_TYPES.get(getattr(step.attributes, "to", None) or 0) if step.operator.name == "Cast" else None
+    if short is None or inputs[0] is None or inputs[0].dtype.kind != "f":
+        return bounds
+    size = np.abs(inputs[0]) + error
+    off = np.where(size >= short.largest, np.inf, short.factors * size + short.tiny / 2)
+    return (Bound(bounds[0].sound + off, bounds[0].probable + off),)
 
 
 def _kinds(graph: onnx.GraphProto) -> dict[str, int]:
