@@ -6,7 +6,7 @@ OUT ?= out
 JOBS ?= 2
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-all sweep check bench docs clean fuzz
+.PHONY: demo test test-all sweep check lint-c sanitize-c coverage-c bench docs clean fuzz
 
 demo: $(VENV)/.ready
 	mkdir -p $(OUT)
@@ -33,6 +33,22 @@ check: $(VENV)/.ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/house
+
+# cppcheck and clang-tidy over kernels and generated C; what is not installed is skipped with its package's name.
+lint-c: $(VENV)/.ready
+	$(BIN)/python -m pytest -q tests/compile/test_quality.py -k "cppcheck or clang_tidy or deviations"
+
+# The compiler's tests, with every kernel built to watch memory and undefined behaviour, or to count what runs.
+sanitize-c: $(VENV)/.ready
+	ONNX_EDGE_KERNELS=sanitize ASAN_OPTIONS=detect_leaks=0:verify_asan_link_order=0 LD_PRELOAD=$$(gcc -print-file-name=libasan.so) \
+	$(BIN)/python -m pytest -q tests/compile -m "not slow and not sweep"
+
+coverage-c: $(VENV)/.ready
+	rm -rf $(OUT)/coverage
+	mkdir -p $(OUT)/coverage
+	ONNX_EDGE_KERNELS=coverage:$(OUT)/coverage $(BIN)/python -m pytest -q tests/compile -m "not slow and not sweep"
+	$(BIN)/gcovr --root toolchain/runtime --object-directory $(OUT)/coverage --html-details $(OUT)/coverage/index.html \
+	--txt --txt-summary --fail-under-line 100 --fail-under-branch 100 $(OUT)/coverage
 
 bench: $(VENV)/.ready
 	$(BIN)/python -m benchmarks

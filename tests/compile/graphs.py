@@ -13,17 +13,44 @@ EDGES = (-128, -127, -1, 0, 1, 126, 127)
 
 
 class Sketch:
-    """A chain of layers between QuantizeLinear and DequantizeLinear."""
+    """A chain of layers between QuantizeLinear and DequantizeLinear.
 
-    def __init__(self, seed: int, shape: tuple[int, ...]) -> None:
+    Args:
+        seed: of all choices.
+        shape: of the input.
+        unsigned: activations are uint8.
+        whole: input and output of the graph are integers.
+        real: nothing is quantized but constants.
+    """
+
+    def __init__(
+        self, seed: int, shape: tuple[int, ...], *, unsigned: bool = False, whole: bool = False, real: bool = False
+    ) -> None:
         self.generator = np.random.default_rng(seed)
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, np.ndarray] = {}
         self.shape = shape
+        self.unsigned, self.whole, self.real = unsigned, whole, real
         self.scale = np.float32(0.05)
-        self.zero = np.int8(self.pick((-128, -3, 0, 5, 127)))
-        self.last = self._quantized("image", self.scale, self.zero)
+        self.zero = self.zero_point((-128, -3, 0, 5, 127))
         self.input_shape = shape
+        if whole:
+            s, z = self.constant(np.asarray(self.scale)), self.constant(np.asarray(self.zero))
+            self.last = self.node("DequantizeLinear", ["image", s, z])
+        else:
+            self.last = self._quantized("image", self.scale, self.zero)
+
+    @property
+    def element(self) -> int:
+        """Of the graph's input and output."""
+        if not self.whole:
+            return int(onnx.TensorProto.FLOAT)
+        return int(onnx.TensorProto.UINT8 if self.unsigned else onnx.TensorProto.INT8)
+
+    def zero_point(self, options: tuple) -> np.integer:
+        """One of some int8 values, or the uint8 value that is 128 more."""
+        chosen = int(self.pick(options))
+        return np.uint8(chosen + 128) if self.unsigned else np.int8(chosen)
 
     def pick(self, options: tuple) -> object:
         return options[int(self.generator.integers(len(options)))]
@@ -45,6 +72,8 @@ class Sketch:
 
     def _quantized(self, x: str, scale: np.float32, zero: np.integer) -> str:
         """Through 8 bits; the name of the real value."""
+        if self.real:
+            return x
         s, z = self.constant(np.asarray(scale)), self.constant(np.asarray(zero))
         return self.node("DequantizeLinear", [self.node("QuantizeLinear", [x, s, z]), s, z])
 
@@ -53,7 +82,7 @@ class Sketch:
         if not same:
             dyadic = np.float32(2.0 ** round(np.log2(real / 64)))
             self.scale = np.float32(self.pick((real / 100, real / 60, dyadic)))
-            self.zero = np.int8(self.pick((-128, -1, 0, 17, 127)))
+            self.zero = self.zero_point((-128, -1, 0, 17, 127))
         self.last = self._quantized(x, self.scale, self.zero)
 
     def weights(self, shape: tuple[int, ...], axis: int = 0) -> tuple[str, str, np.ndarray]:
@@ -145,27 +174,33 @@ class Sketch:
         self.finish(self.node("Gemm", [self.last, w, b], transB=1), max(reach, 1e-3))
 
     def model(self) -> ir.Model:
+        if self.whole:
+            self.last = self.nodes.pop().input[0]
         graph = helper.make_graph(
             self.nodes,
             "random",
-            [helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, list(self.input_shape))],
-            [helper.make_tensor_value_info(self.last, onnx.TensorProto.FLOAT, list(self.shape))],
+            [helper.make_tensor_value_info("image", self.element, list(self.input_shape))],
+            [helper.make_tensor_value_info(self.last, self.element, list(self.shape))],
             [numpy_helper.from_array(array, name) for name, array in self.constants.items()],
         )
         proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
         return read(proto.SerializeToString(), "random")
 
 
-def draw(seed: int) -> ir.Model:
-    """A graph of three to seven layers."""
+def draw(seed: int, *, real: bool = False) -> ir.Model:
+    """A graph of three to seven layers; ``real`` computes it in float."""
+    from tests.compile.operators import ANY, MAPS
+
     generator = np.random.default_rng(seed)
     channels, height, width = (int(v) for v in generator.integers((1, 5, 5), (7, 13, 13)))
-    sketch = Sketch(seed, (1, channels, height, width))
+    unsigned, whole = (bool(generator.random() < share) and not real for share in (0.25, 0.25))
+    sketch = Sketch(seed, (1, channels, height, width), unsigned=unsigned, whole=whole, real=real)
     for _ in range(int(generator.integers(2, 6))):
-        options = [sketch.unary, sketch.branch] + (
-            [sketch.conv, sketch.conv, sketch.pool] if min(sketch.shape[2:], default=0) > 1 else []
-        )
-        options[int(generator.integers(len(options)))]()
+        own = [Sketch.unary, Sketch.branch, *ANY]
+        spacious = len(sketch.shape) == 4 and min(sketch.shape[2:]) > 1
+        maps = [Sketch.conv, Sketch.conv, Sketch.pool, *MAPS] if spacious else []
+        options = maps if maps and generator.random() < 0.6 else own
+        options[int(generator.integers(len(options)))](sketch)
     if generator.random() < 0.7:
         sketch.dense()
     return sketch.model()
@@ -175,8 +210,15 @@ def feeds(model: ir.Model, count: int, seed: int) -> list[dict[str, np.ndarray]]
     """Inputs that reach every int8 value and beyond."""
     generator = np.random.default_rng(seed)
     shape = tuple(int(d) for d in model.graph.inputs[0].shape)
+    dtype = model.graph.inputs[0].dtype.numpy()
     made = []
     for index in range(count):
+        if dtype.kind in "iu":
+            least = int(np.iinfo(dtype).min)
+            values = generator.integers(least, least + 256, shape)
+            edges = generator.choice(EDGES, shape) + 128 + least
+            made.append({"image": np.where(generator.random(shape) < 0.3, edges, values).astype(dtype)})
+            continue
         spread = (12.0, 4.0, 1.0)[index % 3]
         values = generator.uniform(-spread, spread, shape).astype(np.float32)
         ties = (np.round(values / np.float32(0.05)) + 0.5) * np.float32(0.05)

@@ -10,6 +10,7 @@ import onnx_ir as ir
 import pytest
 from onnx import helper, numpy_helper
 
+from tests.compile.graphs import draw
 from tests.conftest import Exported
 from tests.toolchain import digits
 from toolchain.load import read
@@ -99,3 +100,10 @@ def test_a_map_comes_out_in_the_order_of_onnx(tmp_path: Path) -> None:
     ]
     found = verify(_model(flat, [1, 3, 4, 4], {}, rank=2), backend="c", synthetic=2)
     assert found.ok, found.defects
+
+
+@pytest.mark.parametrize("seed", [*range(8), *(pytest.param(s, marks=pytest.mark.sweep) for s in range(100, 400))])
+def test_random_graphs(seed: int) -> None:
+    found = verify(draw(seed, real=True), backend="c", synthetic=2)
+    assert found.ok, found.defects
+    assert found.undisturbed

@@ -14,12 +14,16 @@ import pytest
 from tests.compile.conftest import Quantized
 from tests.compile.graphs import draw, feeds
 from tests.compile.running import write
+from toolchain.compile import Options
 from toolchain.compile import compile as compile_model
 from toolchain.compile.generate import TEXT_LIMIT, kernel_files, sources
 from toolchain.compile.translate import translate
 from toolchain.load import load
 
 GOLDEN = Path(__file__).parent / "golden"
+LIBRARY = {"stdint.h", "stddef.h", "string.h", "math.h"}
+INTRINSICS = {"arm_acle.h", "arm_mve.h", "arm_neon.h", "immintrin.h", "emmintrin.h", "wasm_simd128.h"}
+"""Of the compiler, not of a library."""
 UPDATE = "ONNX_EDGE_UPDATE_GOLDEN"
 ROOT = Path(__file__).resolve().parents[2]
 STRICT = ("-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror", "-fsyntax-only", "-I.")
@@ -87,10 +91,7 @@ def test_nothing_but_the_promised_headers() -> None:
     for path in (ROOT / "toolchain" / "runtime").glob("*.[ch]"):
         for line in path.read_text(encoding="utf-8").splitlines():
             if line.startswith("#include <"):
-                assert line.split("<")[1].rstrip(">") in {"stdint.h", "stddef.h", "string.h", "math.h", "arm_acle.h"}, (
-                    path.name,
-                    line,
-                )
+                assert line.split("<")[1].rstrip(">") in LIBRARY | INTRINSICS, (path.name, line)
         if path.stem.endswith("_s8") and "f32" not in path.stem:
             assert "float " not in path.read_text(encoding="utf-8"), path.name
 
@@ -122,7 +123,7 @@ def test_weights_beyond_the_limit_are_a_binary_file(tmp_path: Path) -> None:
 
 def test_the_folder_builds_with_make_and_runs_from_python(tmp_path: Path) -> None:
     model = draw(3)
-    result = compile_model(model, output=tmp_path / "c", name="net")
+    result = compile_model(model, output=tmp_path / "c", options=Options(name="net"))
     assert result.memory.data == 0
     (tmp_path / "c" / "libnet.so").unlink()
     subprocess.run(["make", "-s"], cwd=tmp_path / "c", check=True, capture_output=True)

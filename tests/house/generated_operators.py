@@ -62,9 +62,9 @@ def measured() -> dict[str, float]:
 
 
 def _budget(operator: Operator, used: dict[str, float]) -> str:
-    if not operator.budget or operator.domain:
+    if not operator.budget:
         return ""
-    return f"{operator.budget} ulp, {used[operator.name]:.2f}"
+    return f"{operator.budget} ulp, {used['.'.join(filter(None, operator.key))]:.2f}"
 
 
 def _link(domain: str, name: str) -> str:

@@ -41,8 +41,38 @@ if TYPE_CHECKING:
 @click.option("--no-fuse", is_flag=True, help="Keep every quantized tensor: slower, more memory, for finding faults.")
 @click.option("--flash", type=click.IntRange(min=1), metavar="BYTES", help="Flash of your chip, if not the target's.")
 @click.option("--ram", type=click.IntRange(min=1), metavar="BYTES", help="RAM of your chip, if not the target's.")
+@click.option(
+    "--march",
+    metavar="LEVEL",
+    help="Instruction set of --target host: native (this machine; the default), x86-64, x86-64-v3 (AVX2), x86-64-v4.",
+)
+@click.option(
+    "--mode",
+    default="fast",
+    show_default=True,
+    metavar="fast|small",
+    help="Of a microcontroller: fast, or the smallest arena.",
+)
+@click.option(
+    "--io",
+    default="float",
+    show_default=True,
+    metavar="float|int8",
+    help="int8: take and give the integers of a quantized model, without the borders to float.",
+)
+@click.option(
+    "--winograd",
+    is_flag=True,
+    help="Float 3x3 convolutions with fewer products and a larger error, which `verify --backend c-winograd` bounds.",
+)
 @click.option("--run", is_flag=True, help="Run it, here or in the emulator, and compare every layer's bytes.")
-@data_option(what="Samples for --run")
+@click.option(
+    "--golden",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Also write a self-test with N samples and each layer's checksum, whose log `verify --log` reads.",
+)
+@data_option(what="Samples for --run and --golden")
 @synthetic_option
 @seed_option
 @force_option
@@ -56,7 +86,12 @@ def command(
     no_fuse: bool,
     flash: int | None,
     ram: int | None,
+    march: str | None,
+    winograd: bool,
+    mode: str,
+    io: str,
     run: bool,
+    golden: int | None,
     data: str | None,
     synthetic: int | None,
     seed: int,
@@ -68,19 +103,28 @@ def command(
     An int8 model's C gives the bytes that exact arithmetic gives, with any compiler on any device. --run shows it
     on samples; exit code 1 if a byte differs.
     """
+    from toolchain.compile import Options
     from toolchain.compile import compile as compile_model
 
+    options = Options(
+        name=name,
+        shapes=dict(_shape(text) for text in shapes),
+        fused=not no_fuse,
+        flash=flash,
+        ram=ram,
+        march=march,
+        winograd=winograd,
+        mode=mode,
+        io=io,
+    )
     with progress_bar() as progress:
         result = compile_model(
             model,
             target=target,
             output=output,
-            name=name,
-            shapes=dict(_shape(text) for text in shapes),
-            fused=not no_fuse,
-            flash=flash,
-            ram=ram,
+            options=options,
             run=run,
+            golden=golden,
             data=data,
             synthetic=synthetic,
             seed=seed,

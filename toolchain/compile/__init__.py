@@ -5,5 +5,6 @@ their memory, ``generate`` writes the text. ``requantize`` proves the integers. 
 """
 
 from toolchain.compile.compile import Compilation, compile  # noqa: A004 - the verb's name
+from toolchain.compile.options import Options
 
-__all__ = ["Compilation", "compile"]
+__all__ = ["Compilation", "Options", "compile"]

@@ -16,7 +16,7 @@ from toolchain.compile.tensor import Tensor
 Integers = NDArray[np.int64]
 
 
-def int8_weights(weights: Fixed, site: Site) -> Integers:
+def int8_weights(weights: Fixed, site: Site) -> NDArray[np.int8]:
     """Quantized weights less their zero point.
 
     Raises:
@@ -24,12 +24,12 @@ def int8_weights(weights: Fixed, site: Site) -> Integers:
     """
     if not weights.scales:
         raise site.unsupported("the weights are not quantized", "quantize the model with `onnx-edge quantize`")
-    values = np.asarray(weights.values, dtype=np.int64)
+    values = np.asarray(weights.values)
     if values.min(initial=0) < -128 or values.max(initial=0) > 127:
         raise site.unsupported(
             "weights less their zero point do not fit 8 bits", "quantize weights symmetrically (--weights int8)"
         )
-    return values
+    return values.astype(np.int8)
 
 
 def scales_of(weights: Fixed, axis: int, channels: int, site: Site) -> tuple[Fraction, ...]:
@@ -68,7 +68,7 @@ def integer_bias(bias: Fixed | None, x: Tensor, scales: Sequence[Fraction], site
 
 
 def folded(
-    weights: Integers, bias: Integers, x: Tensor, site: Site, *, padded: bool
+    weights: NDArray[np.int8], bias: Integers, x: Tensor, site: Site, *, padded: bool
 ) -> tuple[Integers, list[tuple[int, int]]]:
     """Bias with the input's zero point folded in, and the accumulators that can occur.
 
@@ -86,12 +86,14 @@ def folded(
         UnsupportedError: some order of summing could leave int32.
     """
     zero = x.quantized.zero
-    start = bias - zero * weights.sum(axis=1)
+    above = np.maximum(weights, 0).sum(axis=1, dtype=np.int64)
+    below = np.minimum(weights, 0).sum(axis=1, dtype=np.int64)
+    start = bias - zero * (above + below)
     low, high = (min(x.low, zero), max(x.high, zero)) if padded else (x.low, x.high)
-    products = np.stack([weights * low, weights * high])
-    least, most = products.min(axis=0), products.max(axis=0)
-    reach = np.maximum(start, 0) + np.maximum(most, 0).sum(axis=1)
-    depth = np.minimum(start, 0) + np.minimum(least, 0).sum(axis=1)
+    least, most = above * low + below * high, above * high + below * low
+    # Of products that are summed in any order, only those above zero, or only those below.
+    reach = np.maximum(start, 0) + above * max(high, 0) + below * min(low, 0)
+    depth = np.minimum(start, 0) + above * min(low, 0) + below * max(high, 0)
     if reach.max() > INT32_HIGH or depth.min() < INT32_LOW:
         channel = int(np.argmax(np.maximum(reach - INT32_HIGH, INT32_LOW - depth)))
         raise site.unsupported(
@@ -99,7 +101,7 @@ def folded(
             "beyond 32 bits",
             "give the layer fewer inputs, or quantize its weights with fewer bits (--reduce-range)",
         )
-    return start, list(zip((start + least.sum(axis=1)).tolist(), (start + most.sum(axis=1)).tolist(), strict=True))
+    return start, list(zip((start + least).tolist(), (start + most).tolist(), strict=True))
 
 
 def output_requantizer(

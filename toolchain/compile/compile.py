@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import onnx_ir as ir
 
+from toolchain.compile import wasm
 from toolchain.compile.build import run as run_tool
 from toolchain.compile.device import answers, executable
 from toolchain.compile.generate import harness, sources
+from toolchain.compile.golden import digest, selftest
 from toolchain.compile.host import HostRun, shared_library
 from toolchain.compile.identifiers import identifier
 from toolchain.compile.judge import Verdict, judge
+from toolchain.compile.march import delivered as with_march
 from toolchain.compile.memory import MemoryReport, measure
-from toolchain.compile.targets import Target, target_of
+from toolchain.compile.options import Options
+from toolchain.compile.ports import integer_ports, integer_samples
+from toolchain.compile.targets import Target
 from toolchain.compile.translate import Generated, translate
 from toolchain.data import Samples, samples
 from toolchain.errors import UsageError
@@ -71,12 +76,9 @@ def compile(  # noqa: A001 - the verb's name
     *,
     target: str = "host",
     output: Path,
-    name: str | None = None,
-    shapes: Mapping[str, Sequence[int]] | None = None,
-    fused: bool = True,
-    flash: int | None = None,
-    ram: int | None = None,
+    options: Options | None = None,
     run: bool = False,
+    golden: int | None = None,
     data: str | None = None,
     synthetic: int | None = None,
     seed: int = 0,
@@ -89,13 +91,10 @@ def compile(  # noqa: A001 - the verb's name
         model: an ONNX file or model.
         target: a key of ``targets.TARGETS``.
         output: the folder to write.
-        name: prefix of all public names in C; from the model by default.
-        shapes: of graph inputs with free dimensions other than the batch.
-        fused: build layers into one another; otherwise every quantized tensor exists.
-        flash: bytes of the chip's flash, if not the target's.
-        ram: bytes of the chip's RAM, if not the target's.
+        options: how the code is made.
         run: run it, on this machine or in the emulator, and compare every layer with the integer reference.
-        data: samples to run.
+        golden: bake this many of the samples into a self-test for a device.
+        data: samples to run, or to bake.
         synthetic: this many random samples instead.
         seed: of the random samples.
         force: replace an earlier output.
@@ -104,16 +103,20 @@ def compile(  # noqa: A001 - the verb's name
     Raises:
         ToolchainError: the model has no exact C form, does not fit the target, or a tool is missing.
     """
-    device = _sized(target_of(target), flash, ram)
+    chosen = options or Options()
+    device = chosen.device(target)
     check_folder(output, force=force, mark=MARK)
-    if run and data is None and synthetic is None:
-        raise UsageError("nothing to run on; give --data NAME:SPLIT[:COUNT], an .npz, or --synthetic COUNT")
     loaded = load(model) if isinstance(model, Path | str) else model
-    made = translate(loaded, name or default_name(loaded, model), shapes=shapes, fused=fused)
+    given = samples(loaded, data, synthetic=synthetic, seed=seed) if run or golden else None
+    named = chosen.name or default_name(loaded, model)
+    if chosen.io == "int8":
+        loaded, entries = integer_ports(loaded)
+        given = None if given is None else integer_samples(given, entries)
+    made = _translated(loaded, named, chosen, device)
     if run and not any(step.call.output.quantization for step in made.program.steps):
         raise UsageError("--run compares the bytes of int8 models; judge a float one with `verify --backend c`")
-    given = samples(loaded, data, synthetic=synthetic, seed=seed) if run else None
-    report, verdict, files = _written(loaded, made, output, device, given, force, progress or silent)
+    baked, given = _selftest(model, loaded, made, given, golden), given if run else None
+    report, verdict, files = _written(loaded, made, output, device, given, baked, force, progress or silent)
     return Compilation(
         model=str(model) if isinstance(model, Path | str) else (loaded.graph.name or "model"),
         target=device.name,
@@ -127,19 +130,34 @@ def compile(  # noqa: A001 - the verb's name
     )
 
 
+def _translated(model: ir.Model, name: str, options: Options, target: Target) -> Generated:
+    """C for the kernels that a target has: vectors where there is an operating system."""
+    return translate(
+        model,
+        name,
+        shapes=options.shapes,
+        fused=options.fused,
+        wide=target.memory is None,
+        winograd=options.winograd,
+        kernels=target.kernels if options.mode == "fast" else "portable",
+    )
+
+
 def _written(
     model: ir.Model,
     made: Generated,
     output: Path,
     target: Target,
     given: Samples | None,
+    baked: Mapping[str, bytes],
     force: bool,
     progress: Progress,
 ) -> tuple[MemoryReport, Verdict | None, tuple[str, ...]]:
     """The folder: generated files, libraries, report; and the verdict of a run on samples."""
     verdict = None
     with replacing_folder(output, force=force, mark=MARK) as folder:
-        for file, content in made.files.items():
+        delivered = wasm.files(made, target) if target.module else with_march(made.files, target)
+        for file, content in (*delivered.items(), *baked.items()):
             (folder / file).write_bytes(content)
         with tempfile.TemporaryDirectory(prefix="onnx-edge-") as work:
             report = _libraries(made, folder, Path(work), target)
@@ -151,21 +169,29 @@ def _written(
     return report, verdict, files
 
 
+def _selftest(
+    source: ir.Model | Path | str, model: ir.Model, made: Generated, given: Samples | None, count: int | None
+) -> dict[str, bytes]:
+    """The files of a self-test with the first samples; none if it was not asked for.
+
+    Raises:
+        UsageError: there are fewer.
+    """
+    if given is None or not count:
+        return {}
+    if count > len(given):
+        raise UsageError(
+            f"--golden {count} asks for more samples than the {len(given)} of {given.name}; give more data"
+        )
+    feeds = [given.feeds(i, i + 1) for i in range(count)]
+    return selftest(model, made, feeds, digest(source))
+
+
 def default_name(model: ir.Model, source: object) -> str:
     """The network's name in the metadata, else the file's, as a C identifier."""
     known = model.metadata_props.get(NETWORK_KEY) or model.graph.name or "network"
     stem = Path(source).name.split(".")[0] if isinstance(source, Path | str) else known
     return identifier(model.metadata_props.get(NETWORK_KEY) or stem or known, set()).lower()
-
-
-def _sized(target: Target, flash: int | None, ram: int | None) -> Target:
-    if flash is None and ram is None:
-        return target
-    if target.memory is None:
-        raise UsageError(f"--flash and --ram are of microcontrollers; {target.name} has an operating system")
-    return replace(
-        target, memory=replace(target.memory, flash=flash or target.memory.flash, ram=ram or target.memory.ram)
-    )
 
 
 def _libraries(made: Generated, folder: Path, work: Path, target: Target) -> MemoryReport:
@@ -175,9 +201,14 @@ def _libraries(made: Generated, folder: Path, work: Path, target: Target) -> Mem
         UnsupportedError: the chip is too small.
         MissingError: no compiler.
     """
+    if target.module:
+        wasm.check_tools(target)
     report, objects = measure(made.program, made.plan, folder, sources(made.files), work, target)
     report.check(target)
     name = made.program.name
+    if target.module:
+        wasm.link(name, objects, folder, target)
+        return report
     run_tool([target.archiver.path(), "rcsD", folder / f"lib{name}.a", *objects], work)
     if target.memory is None:
         library = folder / f"lib{name}.so"
@@ -197,7 +228,9 @@ def _judged(
     """Run on samples and compare."""
     feeds = [given.feeds(i, i + 1) for i in range(len(given))]
     if target.emulator is None:
-        library = shared_library(folder, made.program, sources(made.files), work, flags=(target.optimization,))
+        library = shared_library(
+            folder, made.program, sources(made.files), work, flags=(*target.flags, target.optimization)
+        )
         once = HostRun(library, made.program, made.plan.size)
         received: Any = (once(sample) for sample in feeds)
     else:

@@ -89,7 +89,7 @@ def answers(
     with (into / "input.bin").open("wb") as file:
         for sample in feeds:
             for tensor in program.inputs:
-                kind = "<f4" if tensor.element is Element.FLOAT else "i1"
+                kind = {Element.FLOAT: "<f4", Element.INT8: "i1", Element.UINT8: "u1"}[tensor.element]
                 file.write(np.ascontiguousarray(sample[tensor.name], dtype=kind).tobytes())
     (into / "output.bin").unlink(missing_ok=True)
     command = [] if target.emulator is None else [target.emulator.path(), *target.run]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from toolchain.compile.program import Layer
+from toolchain.compile.tails import check_fusion
 from toolchain.compile.walk import Lowered
 
 
@@ -13,6 +14,9 @@ def fuse(lowered: Lowered) -> tuple[Layer, ...]:
 
     Args:
         lowered: layers in order.
+
+    Raises:
+        RewriteError: a fused layer would compute something else; names it.
     """
     layers = list(lowered.layers)
     kept = {tensor.memory for tensor in (*lowered.inputs, *lowered.outputs)}
@@ -26,6 +30,7 @@ def fuse(lowered: Lowered) -> tuple[Layer, ...]:
         if joined is None or reader is None:
             index += 1
             continue
+        check_fusion(layer, layers[reader], joined)
         layers[index] = joined
         del layers[reader]
     return tuple(layers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -89,6 +89,18 @@ def harness(program: Program, plan: Plan) -> str:
     return _render("harness.c.j2", _facts(program, plan, ()))
 
 
+def render(template: str, program: Program, plan: Plan, more: Mapping[str, Any]) -> str:
+    """Any template, with what is known of the network.
+
+    Args:
+        template: a file of ``templates/``.
+        program: with C identifiers as names.
+        plan: of its memory.
+        more: further facts.
+    """
+    return _render(template, {**_facts(program, plan, ()), **more})
+
+
 def kernel_files(program: Program) -> tuple[str, ...]:
     """The kernels that a program calls, with all that they include."""
     found: set[str] = set()
@@ -150,10 +162,13 @@ def identifier_of(path: str, taken: set[str]) -> str:
 
 
 def _blob(arrays: Sequence[Array]) -> bytes:
-    made = bytearray()
+    parts: list[memoryview] = []
+    size = 0
     for array in arrays:
-        made += bytes(array.offset - len(made)) + array.content
-    return bytes(made)
+        flat = np.ascontiguousarray(array.data, dtype=array.data.dtype.newbyteorder("<"))
+        parts += [memoryview(bytes(array.offset - size)), flat.reshape(-1).view(np.uint8).data]
+        size = array.offset + flat.nbytes
+    return b"".join(parts)  # one copy of what may be half a gigabyte
 
 
 @dataclass(frozen=True)
@@ -349,7 +364,7 @@ def _shape(tensor: Tensor) -> str:
 def _port(program: Program, tensor: Tensor, names: _Names) -> Port:
     name = names.of(tensor)
     q = tensor.quantization if tensor.element is Element.INT8 else None
-    dtype = "float32" if tensor.element is Element.FLOAT else "int8"
+    dtype = {Element.FLOAT: "float32", Element.INT8: "int8", Element.UINT8: "uint8"}[tensor.element]
     return Port(
         name,
         f"{program.name}_{name}".upper(),

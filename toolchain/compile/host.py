@@ -144,10 +144,10 @@ def restored(tensor: Tensor, content: bytes) -> Array:
     """A tensor from its bytes in memory: ONNX's order, shape and type."""
     flat = np.frombuffer(content, dtype=_dtype(tensor).newbyteorder("<"))
     array = flat.reshape(tensor.plane, tensor.channels).T.reshape(tensor.shape)
-    if tensor.quantization is not None and tensor.quantization.unsigned:
+    if tensor.element is Element.INT8 and tensor.quantization is not None and tensor.quantization.unsigned:
         return (array.astype(np.int16) + 128).astype(np.uint8)
     return np.ascontiguousarray(array)
 
 
 def _dtype(tensor: Tensor) -> np.dtype[Any]:
-    return np.dtype(np.float32 if tensor.element is Element.FLOAT else np.int8)
+    return np.dtype({Element.FLOAT: np.float32, Element.INT8: np.int8, Element.UINT8: np.uint8}[tensor.element])

@@ -106,8 +106,9 @@ class Site:
         return self.step.facts.unsupported(what, remedy)
 
 
-Lowered = Layer | Tensor | tuple[Layer, ...]
-"""A layer, several of which the last makes the result, or a view: the same memory under another name."""
+Lowered = Layer | Tensor | tuple[Layer | Tensor, ...]
+"""A layer, or a view (the same memory under another name), or several layers of which the last one, or a view of it,
+is the result."""
 
 
 @dataclass(frozen=True)
@@ -118,11 +119,13 @@ class Lowering:
         op_type: of ai.onnx.
         integer: for quantized inputs and output; ``None`` if it has no integer kernel.
         real: for float inputs and output; ``None`` if it has no float kernel.
+        any_order: it takes its inputs in any order of memory; else maps come channels-last.
     """
 
     op_type: str
     integer: Callable[[Site], Lowered] | None = None
     real: Callable[[Site], Lowered] | None = None
+    any_order: bool = False
 
 
 def finite(values: Array, site: Site, what: str) -> Array:
@@ -150,18 +153,22 @@ def quantization(model_zero: Array | None, scale: Array, dtype: ir.DataType | No
     return Quantization(Fraction(value), zero - 128 if unsigned else zero, unsigned)
 
 
-def map_of(
-    name: str, spec: Spec, quantized: Quantization | None = None, low: int = INT8_LOW, high: int = INT8_HIGH
-) -> Tensor:
-    """The tensor that a layer makes for an ONNX value: maps channels-last.
+def one_sample(name: str, spec: Spec) -> None:
+    """Refuse a graph input that holds several samples.
 
     Raises:
-        ShapeError: it holds more than one sample.
+        ShapeError: it does.
     """
     if len(spec.shape) > 1 and spec.shape[0] != 1:
         raise ShapeError(
             f"tensor {name!r} has shape {list(spec.shape)}: C code computes one sample at a time; export with batch 1"
         )
+
+
+def map_of(
+    name: str, spec: Spec, quantized: Quantization | None = None, low: int = INT8_LOW, high: int = INT8_HIGH
+) -> Tensor:
+    """The tensor that a layer makes for an ONNX value: maps channels-last."""
     element = Element.FLOAT if quantized is None else Element.INT8
     return Tensor(name, element, spec.shape, plane_of(spec.shape), quantized, low, high)
 

@@ -11,6 +11,7 @@ from toolchain.compile.build import WARNINGS, objects, run
 from toolchain.compile.plan import Plan
 from toolchain.compile.program import Program, constants
 from toolchain.compile.targets import Target
+from toolchain.compile.wasm import sections as wasm_sections
 from toolchain.errors import UnsupportedError
 
 _NODE = re.compile(r'node: \{ title: "([^"]+)" label: "([^"]*)"')
@@ -106,13 +107,13 @@ def measure(
     Returns:
         The report, and the objects.
     """
-    hosted = ("-fPIC", "-fvisibility=hidden") if target.memory is None else ()
+    hosted = ("-fPIC", "-fvisibility=hidden") if target.memory is None and not target.module else ()
     flags = [*WARNINGS, *target.flags, target.optimization, *hosted]
     watched = [*flags, "-fstack-usage", "-fcallgraph-info=su"] if "gcc" in target.compiler.name else flags
     made = objects([target.compiler.path()], watched, sources, folder, into)
     code = parameters = held = data = 0
     for path in made:
-        found = _sections(target, path)
+        found = wasm_sections(path) if target.module else _sections(target, path)
         code += found["code"]
         data += found["data"]
         if path.stem == f"{program.name}_weights":

@@ -24,6 +24,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+import numpy as np
+from numpy.typing import NDArray
+
 INT32_LOW, INT32_HIGH = -(2**31), 2**31 - 1
 WORD = 33
 """The smallest shift of the upper word: 32 bits, and one for the rounding."""
@@ -39,6 +42,7 @@ class Kind(enum.Enum):
     WIDE = "REQUANTIZE_WIDE"
     EVEN = "REQUANTIZE_EVEN"
     THRESHOLDS = "REQUANTIZE_THRESHOLDS"
+    ROUND = "REQUANTIZE_ROUND"
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,8 @@ class Requantizer:
             own = self.multipliers[channel * levels : (channel + 1) * levels]
             return self.low - self.zero + sum(threshold <= accumulator for threshold in own)
         product = accumulator * self.multipliers[channel]
+        if self.kind is Kind.ROUND:
+            return (product + (1 << 31)) >> 32
         if self.kind in (Kind.HIGH, Kind.CHANNELS):
             shift = self.shift if self.kind is Kind.HIGH else self.shifts[channel]
             return (((product >> 32) >> shift) + 1) >> 1
@@ -89,6 +95,19 @@ class Requantizer:
             rounded &= ~1
         return rounded
 
+    def values(self, accumulators: NDArray[np.int64], channel: int) -> NDArray[np.int64]:
+        """:meth:`value` of many accumulators, without the table: products stay below 2^62."""
+        if self.kind is Kind.THRESHOLDS:
+            levels = self.high - self.low
+            own = np.array(self.multipliers[channel * levels : (channel + 1) * levels], dtype=np.int64)
+            return np.asarray(self.low + (own[None, :] <= accumulators[:, None]).sum(axis=1), dtype=np.int64)
+        if self.kind in (Kind.HIGH, Kind.CHANNELS):
+            shift = self.shift if self.kind is Kind.HIGH else self.shifts[channel]
+            rounded = (((accumulators * self.multipliers[channel] >> 32) >> shift) + 1) >> 1
+        else:
+            rounded = np.array([self._rounded(a, channel) for a in accumulators.tolist()], dtype=np.int64)
+        return np.asarray(np.clip(rounded + self.zero, self.low, self.high), dtype=np.int64)
+
     def mapped(self, table: Sequence[int]) -> Requantizer:
         """With a function of the 8-bit result applied: ``table`` has 256 entries, indexed by value + 128."""
         own = range(-128, 128) if self.table is None else self.table
@@ -97,7 +116,11 @@ class Requantizer:
 
 def exact(accumulator: int, target: Target, zero: int, low: int, high: int) -> int:
     """``clamp(round_half_even(accumulator * ratio) + zero)``, by definition."""
-    return min(max(round(accumulator * target.ratio) + zero, low), high)
+    q = target.ratio.denominator
+    whole, rest = divmod(accumulator * target.ratio.numerator, q)
+    if 2 * rest > q or (2 * rest == q and whole % 2):
+        whole += 1
+    return min(max(whole + zero, low), high)
 
 
 def requantizer(targets: Sequence[Target], zero: int, low: int, high: int) -> Requantizer:
@@ -139,13 +162,16 @@ def prove(made: Requantizer, targets: Sequence[Target]) -> int:
     """
     compared = 0
     for channel, target in enumerate(targets):
-        points = {target.least, target.most}
-        for _, first in breakpoints(target, made.zero, made.low, made.high):
-            points.update((first - 1, first))
-        for point in points:
-            if made.value(point, channel) != exact(point, target, made.zero, made.low, made.high):
-                raise ArithmeticError(f"{made.kind} gives another value than {target} at {point}")
-        compared += len(points)
+        steps = np.array(list(breakpoints(target, made.zero, made.low, made.high)), dtype=np.int64).reshape(-1, 2)
+        ends = np.array([target.least, target.most])
+        right = [exact(int(end), target, made.zero, made.low, made.high) for end in ends]
+        points = np.concatenate([ends, steps[:, 1], steps[:, 1] - 1])
+        bounds = steps[:, 0] + made.zero
+        got_ends, got, before = np.split(made.values(points, channel), [2, 2 + len(steps)])
+        wrong = np.flatnonzero(np.concatenate([got_ends != right, got < bounds, before >= bounds]))
+        if wrong.size:
+            raise ArithmeticError(f"{made.kind} gives another value than {target} at {int(points[wrong[0]])}")
+        compared += points.size
     return compared
 
 

@@ -58,6 +58,8 @@ class Target:
         port: files of ``runtime/harness`` that connect the harness to the device.
         link: flags of the last step.
         memory: flash and RAM of the chip; ``None`` where an operating system gives memory.
+        module: a WebAssembly module is made, in place of libraries.
+        kernels: the set of ``tuning.KERNELS`` that is fastest on it.
     """
 
     name: str
@@ -72,9 +74,13 @@ class Target:
     port: tuple[str, ...] = ("port_posix.c",)
     link: tuple[str, ...] = ()
     memory: Memory | None = None
+    module: bool = False
+    kernels: str = "portable"
 
 
-def _cortex(core: str, board: str, flags: tuple[str, ...], memory: Memory, what: str) -> Target:
+def _cortex(
+    core: str, board: str, flags: tuple[str, ...], memory: Memory, what: str, kernels: str = "portable"
+) -> Target:
     return Target(
         name=f"cortex-{core}",
         what=what,
@@ -91,6 +97,7 @@ def _cortex(core: str, board: str, flags: tuple[str, ...], memory: Memory, what:
         port=("port_semihosting.c", "startup_cortex_m.c"),
         link=("-nostartfiles", "-specs=nosys.specs", "-Wl,--gc-sections", "-Wl,-T,cortex_m.ld"),
         memory=memory,
+        kernels=kernels,
     )
 
 
@@ -107,6 +114,22 @@ def _linux(name: str, triplet: str, libc: str, emulator: str, what: str, flags: 
     )
 
 
+def _wasm(name: str, what: str, flags: tuple[str, ...]) -> Target:
+    return Target(
+        name=name,
+        what=what,
+        compiler=Tool("clang", "clang lld wasi-libc"),
+        size=Tool("llvm-size", "llvm"),
+        archiver=Tool("llvm-ar", "llvm"),
+        flags=("--target=wasm32-wasi", *flags),
+        emulator=Tool("node", "nodejs"),
+        run=(str(HARNESS / "port_wasm.mjs"),),
+        port=("port_wasm.c",),
+        link=("-nostartfiles", "-nodefaultlibs", "-Wl,--no-entry", "-lc"),
+        module=True,
+    )
+
+
 _AT_ZERO = {"flash_origin": 0, "ram_origin": 0x20000000}
 _ALL = (
     Target("host", "this machine", Tool("gcc", "gcc libc6-dev"), Tool("size", "binutils"), Tool("ar", "binutils")),
@@ -120,12 +143,15 @@ _ALL = (
         "32-bit Arm with NEON, Linux",
         ("-march=armv7-a", "-mfpu=neon-vfpv4"),
     ),
+    _wasm("wasm", "WebAssembly with SIMD: browsers since 2023, Node.js since 16", ("-msimd128", "-mbulk-memory")),
+    _wasm("wasm-mvp", "WebAssembly 1.0, for runtimes without SIMD", ()),
     _cortex(
         "m0",
         "microbit",
         ("-mcpu=cortex-m0",),
         Memory(**_AT_ZERO, flash=256 * KIB, ram=16 * KIB),
         "Cortex-M0, 256/16 KiB",
+        "patch",
     ),
     _cortex(
         "m3",
@@ -133,6 +159,7 @@ _ALL = (
         ("-mcpu=cortex-m3",),
         Memory(**_AT_ZERO, flash=512 * KIB, ram=64 * KIB),
         "Cortex-M3, 512/64 KiB",
+        "patch",
     ),
     _cortex(
         "m4",
@@ -140,6 +167,7 @@ _ALL = (
         ("-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"),
         Memory(**_AT_ZERO, flash=1024 * KIB, ram=128 * KIB),
         "Cortex-M4F, 1024/128 KiB",
+        "dual",
     ),
     _cortex(
         "m7",
@@ -147,6 +175,7 @@ _ALL = (
         ("-mcpu=cortex-m7", "-mfpu=fpv5-d16", "-mfloat-abi=hard"),
         Memory(**_AT_ZERO, flash=2048 * KIB, ram=512 * KIB),
         "Cortex-M7F, 2048/512 KiB",
+        "dual",
     ),
     _cortex(
         "m33",
@@ -154,6 +183,7 @@ _ALL = (
         ("-mcpu=cortex-m33", "-mfpu=fpv5-sp-d16", "-mfloat-abi=hard"),
         Memory(0x10000000, 512 * KIB, 0x38000000, 256 * KIB),
         "Cortex-M33F, 512/256 KiB",
+        "dual",
     ),
     _cortex(
         "m55",
@@ -161,6 +191,7 @@ _ALL = (
         ("-mcpu=cortex-m55", "-mfloat-abi=hard"),
         Memory(0x00000000, 512 * KIB, 0x20000000, 512 * KIB),
         "Cortex-M55 with MVE, 512/512 KiB",
+        "vector",
     ),
 )
 

@@ -15,6 +15,8 @@ class Element(enum.Enum):
 
     FLOAT = "float"
     INT8 = "int8_t"
+    UINT8 = "uint8_t"
+    """Only in the caller's memory; inside, values are stored as int8, 128 less."""
 
     @property
     def bytes(self) -> int:

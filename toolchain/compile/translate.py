@@ -7,12 +7,16 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from toolchain.compile.extent import check_extent
 from toolchain.compile.fuse import fuse
 from toolchain.compile.generate import generate
 from toolchain.compile.identifiers import check, identifier
+from toolchain.compile.kernels.wide import widened
+from toolchain.compile.kernels.winograd import accelerated
 from toolchain.compile.plan import Plan, plan
 from toolchain.compile.program import Program, Step
 from toolchain.compile.rewrites import rewritten
+from toolchain.compile.tuning import tuned
 from toolchain.compile.walk import lower
 
 
@@ -34,7 +38,14 @@ class Generated:
 
 
 def translate(
-    model: ir.Model, name: str, *, shapes: Mapping[str, Sequence[int]] | None = None, fused: bool = True
+    model: ir.Model,
+    name: str,
+    *,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    fused: bool = True,
+    wide: bool = False,
+    winograd: bool = False,
+    kernels: str = "portable",
 ) -> Generated:
     """Write a model as C.
 
@@ -43,6 +54,9 @@ def translate(
         name: prefix of all public names in C.
         shapes: of graph inputs with free dimensions other than the batch.
         fused: build layers into one another.
+        wide: use the kernels for processors with vector units, which take more memory.
+        winograd: with ``wide``, compute float convolutions of 3 x 3 with fewer products, larger errors.
+        kernels: a set of ``tuning.KERNELS``, for microcontrollers.
 
     Raises:
         UsageError: ``name`` is no C identifier.
@@ -52,8 +66,11 @@ def translate(
     check(name)
     lowered = lower(rewritten(model, shapes), shapes)
     layers = fuse(lowered) if fused else lowered.layers
+    layers = widened(layers) if wide else tuned(layers, kernels)
+    layers = accelerated(layers) if winograd else layers
     taken = {identifier(tensor.name, set()) for tensor in (*lowered.inputs, *lowered.outputs)}
     steps = tuple(Step(identifier(layer.name, taken), layer.nodes, layer.call()) for layer in layers)
     program = Program(name, lowered.inputs, lowered.outputs, steps)
+    check_extent(program)
     placed = plan(program)
     return Generated(program, placed, generate(program, placed), lowered.floats)

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from toolchain.compile.kernels import lowerings
 from toolchain.compile.kernels.bounds import bounds
 from toolchain.compile.kernels.quantize import DequantizeS8, QuantizeF32
-from toolchain.compile.kernels.reorder import Reorder
-from toolchain.compile.lowering import Fixed, Operand, Site, by_name, map_of, quantization
+from toolchain.compile.kernels.reorder import Reorder, SignU8, UnsignS8
+from toolchain.compile.kernels.strides import same_order
+from toolchain.compile.lowering import Fixed, Lowering, Operand, Site, by_name, map_of, one_sample, quantization
 from toolchain.compile.program import Layer
 from toolchain.compile.tensor import INT8_HIGH, INT8_LOW, Element, Quantization, Tensor, plane_of
 from toolchain.errors import UnsupportedError
@@ -26,6 +27,8 @@ from toolchain.shapes import infer
 
 Array = NDArray[Any]
 CLAMPS = ("Relu", "Clip")
+ROWS = ("Gemm", "MatMul")
+"""They take vectors one behind the other."""
 
 
 @dataclass(frozen=True)
@@ -109,14 +112,27 @@ class _Walk:
     def _input(self, value: ir.Value) -> Tensor:
         name = value.name or ""
         spec = self.specs[name]
+        one_sample(name, spec)
         if spec.dtype == ir.DataType.FLOAT:
             made = replace(map_of(name, spec), plane=1)
         elif spec.dtype == ir.DataType.INT8:
-            made = replace(map_of(name, spec, Quantization(Fraction(1), 0)), plane=1)
+            made = replace(map_of(name, spec, self._stated(name)), plane=1)
+        elif spec.dtype == ir.DataType.UINT8:
+            made = Tensor(name, Element.UINT8, spec.shape)
+            signed = map_of(f"{name}_signed", spec, Quantization(Fraction(1), INT8_LOW, unsigned=True))
+            self._add(SignU8(signed.name, (), (made,), signed), (name,))
+            return made
         else:
-            raise UnsupportedError(f"graph input {name!r} is {spec.dtype}; C code takes FLOAT and INT8")
+            raise UnsupportedError(f"graph input {name!r} is {spec.dtype}; C code takes FLOAT, INT8 and UINT8")
         self.values[name] = made
         return made
+
+    def _stated(self, name: str) -> Quantization:
+        """What an int8 input means, where its only reader dequantizes it: for the header."""
+        readers = self.readers[name]
+        if len(readers) == 1 and readers[0].facts.op_type == "DequantizeLinear":
+            return self._parameters(readers[0])
+        return Quantization(Fraction(1), 0)
 
     def _node(self, step: Step) -> None:
         op_type = step.facts.op_type
@@ -131,7 +147,8 @@ class _Walk:
         scale, zero = (self._fixed(step, index) for index in (1, 2))
         if scale is None:
             raise step.facts.unsupported("its scale is computed by the model", "quantize statically")
-        dtype = ir.DataType.UINT8 if zero is None else ir.DataType.from_numpy(zero.values.dtype)
+        stored = step.inputs[0] if step.facts.op_type == "DequantizeLinear" else step.outputs[0]
+        dtype = self.specs[stored or ""].dtype
         return quantization(None if zero is None else zero.values, scale.values, dtype, step.facts.where())
 
     def _fixed(self, step: Step, index: int) -> Fixed | None:
@@ -157,13 +174,13 @@ class _Walk:
         if step.attributes.block:
             raise step.facts.unsupported("weights with a scale for each block", "quantize per tensor or per channel")
         scale, zero = self._fixed(step, 1), self._fixed(step, 2)
-        values = source.values.astype(np.int64)
+        values = source.values
         axis = step.attributes.axis % max(values.ndim, 1)
         if scale is None:
             raise step.facts.unsupported("its scale is computed by the model", "quantize statically")
-        if zero is not None:
+        if zero is not None and zero.values.any():
             shape = [-1 if i == axis else 1 for i in range(values.ndim)] if zero.values.size > 1 else []
-            values = values - zero.values.astype(np.int64).reshape(shape)
+            values = values.astype(np.int64) - zero.values.astype(np.int64).reshape(shape)
         scales = scale.values.astype(np.float64).reshape(-1)
         if not np.isfinite(scales).all():
             raise step.facts.unsupported("a scale is NaN or infinite", "repair the model")
@@ -182,7 +199,7 @@ class _Walk:
 
     def _operator(self, step: Step) -> None:
         lowering = by_name(lowerings(), step)
-        inputs = tuple(None if name is None else self.values[name] for name in step.inputs)
+        inputs = tuple(None if name is None else self._taken(self.values[name], lowering) for name in step.inputs)
         out = step.outputs[0] or ""
         tensors = [value for value in inputs if isinstance(value, Tensor)]
         if not tensors:
@@ -200,7 +217,9 @@ class _Walk:
             raise step.facts.unsupported(f"it is not between quantized tensors and {what}", "quantize the model")
         if self.quantized:
             self.floats.append(step.name)
-        floats = tuple(self._float(value) if isinstance(value, Tensor) else value for value in inputs)
+        floats = tuple(
+            self._taken(self._float(value), lowering) if isinstance(value, Tensor) else value for value in inputs
+        )
         self._put(Site(step, floats, map_of(out, self.specs[out]), (step.name,)), lowering.real, (out,))
 
     def _put(self, site: Site, rule: Any, names: Sequence[str]) -> None:
@@ -254,10 +273,20 @@ class _Walk:
         high = later.high if most is None else min(later.high, rounded(most))
         return replace(later, low=min(low, high), high=high, nodes=(step.name, *later.nodes))
 
+    def _taken(self, value: Operand, lowering: Lowering) -> Operand:
+        """An operand in the order of memory that a kernel takes."""
+        if not isinstance(value, Tensor) or lowering.any_order:
+            return value
+        if lowering.op_type in ROWS:
+            return self._placed(value, 1) if value.size != value.shape[-1] else value
+        # Maps are channels-last; one from the caller, or one reshaped, may not be.
+        wanted = plane_of(value.shape) if len(value.shape) in (3, 4) else 1
+        return value if wanted == 1 else self._placed(value, wanted)
+
     def _float(self, tensor: Tensor) -> Tensor:
-        """A tensor as floats, stored in ONNX's order or channels-last as a map is."""
+        """A tensor as floats, stored in the same order."""
         if tensor.element is Element.FLOAT:
-            return self._ordered(tensor)
+            return tensor
         name = f"{tensor.name}_float"
         known = self.values.get(name)
         if isinstance(known, Tensor):
@@ -266,16 +295,19 @@ class _Walk:
         self._add(DequantizeS8(name, (), (tensor,), made), (name,))
         return made
 
-    def _ordered(self, tensor: Tensor) -> Tensor:
-        """A map channels-last, as kernels take it; one from the caller, or one reshaped, may be in ONNX's order."""
-        wanted = plane_of(tensor.shape)
-        if tensor.plane == wanted or wanted == 1:
-            return tensor
-        name = f"{tensor.name}_ordered"
+    def _placed(self, tensor: Tensor, plane: int) -> Tensor:
+        """A tensor in another order of memory."""
+        if same_order(tensor, plane):
+            return tensor if tensor.plane == plane else replace(tensor, plane=plane, buffer=tensor.memory)
+        if plane != 1 and tensor.plane != 1:
+            tensor = self._placed(tensor, 1)
+        name = f"{tensor.name}_{'ordered' if plane > 1 else 'unordered'}"
         known = self.values.get(name)
-        if isinstance(known, Tensor):
+        if isinstance(known, Tensor) and known.shape == tensor.shape and known.plane == plane:
             return known
-        made = replace(tensor, name=name, plane=wanted, buffer="")
+        if known is not None:
+            name = f"{name}_{plane}_{len(self.layers)}"
+        made = replace(tensor, name=name, plane=plane, buffer="")
         self._add(Reorder(name, (), (tensor,), made), (name,))
         return made
 
@@ -289,6 +321,10 @@ class _Walk:
             made = Tensor(name, Element.FLOAT, value.shape)
             nodes = tuple(s.name for s in self.steps if name in s.outputs)
             self._add(DequantizeS8(nodes[0] if nodes else name, nodes, (value,), made), (name,))
+            return made
+        if value.quantization is not None and value.quantization.unsigned and not wants_float:
+            made = Tensor(name, Element.UINT8, value.shape, buffer=f"{name} of the caller")
+            self._add(UnsignS8(f"{name}_unsigned", (), (value,), made), ())
             return made
         writers = [layer for layer in self.layers if layer.output.memory == value.memory]
         if value.plane == 1 and writers and not value.buffer and self.outputs.count(name) == 1:

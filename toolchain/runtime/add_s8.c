@@ -17,7 +17,10 @@ static int8_t added(const add_s8_layer *l, int32_t a, int32_t b)
     if (rounded > l->high) {
         rounded = l->high;
     }
-    return (l->table != NULL) ? l->table[rounded + 128] : (int8_t)rounded;
+    if (l->table != NULL) {
+        return l->table[rounded + 128];
+    }
+    return (int8_t)rounded;
 }
 
 void add_s8(const add_s8_layer *layer, const int8_t *a, const int8_t *b, int8_t *out)

@@ -17,7 +17,10 @@ static int8_t largest(const maxpool_s8_layer *l, const int8_t *in, int32_t top, 
             }
         }
     }
-    return (l->table != NULL) ? l->table[best + 128] : (int8_t)best;
+    if (l->table != NULL) {
+        return l->table[best + 128];
+    }
+    return (int8_t)best;
 }
 
 void maxpool_s8(const maxpool_s8_layer *layer, const int8_t *in, int8_t *out)

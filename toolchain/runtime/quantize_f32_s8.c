@@ -6,6 +6,10 @@
  * a double. */
 #include "quantize_f32_s8.h"
 
+#include <string.h>
+
+#include "quantize_f32_s8_vectors.h"
+
 static const float limit = 512.0f; /* beyond every result, whatever the zero point */
 static const float near = 0x1p-12f;
 
@@ -52,9 +56,52 @@ static int8_t quantized(const quantize_f32_s8_layer *l, float value, float recip
     return (int8_t)rounded;
 }
 
+#if defined(QUANTIZE_F32_S8_VECTORS)
+/* Values side by side. `out` may be `in`, which is read again where a value lies near a tie. */
+static int32_t quantized_blocks(const quantize_f32_s8_layer *l, const float *in, float reciprocal, int8_t *out)
+{
+    enum { BLOCK = 16 };
+    int32_t i = 0;
+    for (; i + BLOCK <= l->channels * l->plane; i += BLOCK) {
+        int8_t block[BLOCK];
+        int32_t nearest[BLOCK];
+        int32_t doubts = 0;
+        for (int32_t k = 0; k < BLOCK; k += 4) {
+            doubts |= quantize_f32_s8_four(in + i + k, reciprocal, limit, 0.5f - near, nearest + k);
+        }
+        for (int32_t k = 0; k < BLOCK; ++k) {
+            const int32_t y = nearest[k] + l->zero;
+            const int32_t raised = (y < l->low) ? l->low : y;
+            block[k] = (int8_t)((raised > l->high) ? l->high : raised);
+        }
+        for (int32_t k = 0; doubts != 0 && k < BLOCK; ++k) {
+            block[k] = quantized(l, in[i + k], reciprocal);
+        }
+        memcpy(out + i, block, sizeof block);
+    }
+    return i;
+}
+#else
+static int32_t quantized_blocks(const quantize_f32_s8_layer *l, const float *in, float reciprocal, int8_t *out)
+{
+    (void)l;
+    (void)in;
+    (void)reciprocal;
+    (void)out;
+    return 0;
+}
+#endif
+
 void quantize_f32_s8(const quantize_f32_s8_layer *layer, const float *in, int8_t *out)
 {
     const float reciprocal = 1.0f / layer->scale;
+    if (layer->channels == 1 || layer->plane == 1) {
+        const int32_t count = layer->channels * layer->plane;
+        for (int32_t i = quantized_blocks(layer, in, reciprocal, out); i < count; ++i) {
+            out[i] = quantized(layer, in[i], reciprocal);
+        }
+        return;
+    }
     for (int32_t i = 0; i < layer->plane; ++i) {
         for (int32_t channel = 0; channel < layer->channels; ++channel) {
             *out++ = quantized(layer, in[(channel * layer->plane) + i], reciprocal);

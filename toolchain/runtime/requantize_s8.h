@@ -12,11 +12,12 @@
 typedef char requantize_s8_needs_arithmetic_shift[((-3) >> 1 == -2) ? 1 : -1];
 
 typedef enum {
-    REQUANTIZE_HIGH,      /* upper word of a 64-bit product, one shift for all channels */
-    REQUANTIZE_CHANNELS,  /* the same, with a shift for each channel */
-    REQUANTIZE_WIDE,      /* all 64 bits: ratios of a quarter and more */
-    REQUANTIZE_EVEN,      /* ties are reachable, and go to the even neighbour */
-    REQUANTIZE_THRESHOLDS /* the smallest accumulator of each value, searched */
+    REQUANTIZE_HIGH,       /* upper word of a 64-bit product, one shift for all channels */
+    REQUANTIZE_CHANNELS,   /* the same, with a shift for each channel */
+    REQUANTIZE_WIDE,       /* all 64 bits: ratios of a quarter and more */
+    REQUANTIZE_EVEN,       /* ties are reachable, and go to the even neighbour */
+    REQUANTIZE_THRESHOLDS, /* the smallest accumulator of each value, searched */
+    REQUANTIZE_ROUND       /* upper word of a 64-bit product, rounded: only for kernels with requantize_round_s8.h */
 } requantize_kind;
 
 typedef struct {
@@ -83,7 +84,10 @@ static inline int8_t requantize_s8_value(const requantize_s8 *q, int32_t accumul
     if (y > q->high) {
         y = q->high;
     }
-    return (q->table != NULL) ? q->table[y + 128] : (int8_t)y;
+    if (q->table != NULL) {
+        return q->table[y + 128];
+    }
+    return (int8_t)y;
 }
 
 #endif

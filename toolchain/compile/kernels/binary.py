@@ -1,4 +1,4 @@
-"""Add, Sub and Mul of two tensors of one shape, or with one constant: ``add_s8``, ``pairs_s8``, ``*_f32``."""
+"""Add, Sub, Mul and their kin: ``add_s8``, ``pairs_s8``, ``add_f32``, ``mul_f32``; ``broadcast`` has the rest."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from fractions import Fraction
 import numpy as np
 
 from toolchain.compile.functions import Function
+from toolchain.compile.kernels import broadcast, move
 from toolchain.compile.kernels.activation import IDLE, Activation, UnaryF32
-from toolchain.compile.kernels.unary import TableS8, tabulated
+from toolchain.compile.kernels.strides import arranged
+from toolchain.compile.kernels.tables import by_channel
+from toolchain.compile.kernels.unary import TableS8
 from toolchain.compile.lowering import Fixed, Lowered, Lowering, Site
 from toolchain.compile.program import Call, Constant, Layer, struct
-from toolchain.compile.tensor import Quantization, Tensor
+from toolchain.compile.tensor import Quantization, Tensor, plane_of
 
 SIGNS = {"Add": 1, "Sub": -1}
 WIDEST = 40
@@ -90,22 +93,52 @@ def exact_pairs(op_type: str, a: Quantization, b: Quantization, y: Tensor) -> np
     return np.asarray(np.clip(rounded, y.low, y.high), dtype=np.int64)
 
 
+def _modern(site: Site) -> None:
+    """Refuse the broadcasting of operator sets before 7, which starts at an axis."""
+    if site.step.facts.attributes.get("broadcast"):
+        raise site.unsupported("it broadcasts as before operator set 7", "convert the model to a newer operator set")
+
+
 def integer(site: Site) -> Lowered:
-    """Two quantized tensors, or one and a constant of one value."""
+    """Two quantized tensors, or one and a constant that is one value or one a channel."""
+    _modern(site)
     constant = next((v for v in site.inputs if isinstance(v, Fixed)), None)
     if constant is not None:
         return _with_constant(site, constant)
-    a, b = site.tensor(0), site.tensor(1)
-    if a.shape != b.shape or a.plane != b.plane:
-        raise site.unsupported(f"shapes {list(a.shape)} and {list(b.shape)}", "there is a kernel for equal shapes")
+    if site.step.facts.op_type == "Mul":
+        return broadcast.product(site)
+    layers, (a, b) = _equal(site)
     op_type = site.step.facts.op_type
     y = replace(site.output, plane=a.plane)
     want = exact_pairs(op_type, a.quantized, b.quantized, y)
-    found = None if op_type == "Mul" else _sum(op_type, a.quantized, b.quantized, y, want)
+    found = _sum(op_type, a.quantized, b.quantized, y, want)
     if found is not None:
         factors, addend, shift, even = found
-        return AddS8(site.step.name, site.nodes, (a, b), y, factors, addend, shift, even, y)
-    return PairsS8(site.step.name, site.nodes, (a, b), y, Constant("int8_t", want.astype(np.int8).ravel()))
+        return (*layers, AddS8(site.step.name, site.nodes, (a, b), y, factors, addend, shift, even, y))
+    table = Constant("int8_t", want.astype(np.int8).ravel())
+    return (*layers, PairsS8(site.step.name, site.nodes, (a, b), y, table))
+
+
+def _equal(site: Site) -> tuple[tuple[Layer, ...], tuple[Tensor, Tensor]]:
+    """Both operands in the shape and order of the result; the smaller one is repeated first."""
+    shape = site.output.shape
+    wide = max((site.tensor(0), site.tensor(1)), key=lambda x: (x.shape == shape, x.plane))
+    plane = wide.plane if wide.shape == shape else (plane_of(shape) if len(shape) in (3, 4) else 1)
+    layers: list[Layer] = []
+    made = []
+    for index in range(2):
+        x = site.tensor(index)
+        if x.shape != shape:
+            y = replace(x, name=f"{site.output.name}_{index}", shape=shape, plane=plane, buffer="")
+            step = replace(site.step, name=f"{site.step.name}_{index}")
+            repeated = move.expand(replace(site, step=step, inputs=(x,), output=y, nodes=()))
+            *parts, last = repeated if isinstance(repeated, tuple) else (repeated,)
+            layers += [layer for layer in (*parts, last) if isinstance(layer, Layer)]
+            x = last.output if isinstance(last, Layer) else last
+        before, x = arranged(site, x, plane)
+        layers += before
+        made.append(x)
+    return tuple(layers), (made[0], made[1])
 
 
 def _sum(
@@ -131,23 +164,18 @@ def _sum(
 
 
 def _with_constant(site: Site, constant: Fixed) -> Lowered:
-    """A table, where the constant is one value."""
-    if constant.values.size != 1:
-        raise site.unsupported(
-            f"a constant of shape {list(constant.values.shape)}", "there is a kernel for one value and for tensors"
-        )
-    scale = constant.scales[0] if constant.scales else Fraction(1)
-    number = Fraction(constant.values.reshape(-1)[0].item()) * scale
+    """Tables: one, or one a channel."""
     first = isinstance(site.inputs[0], Fixed)
     op_type = site.step.facts.op_type
 
-    def function(x: Fraction) -> Fraction:
+    def function(number: Fraction) -> Function:
         if op_type == "Mul":
-            return x * number
-        return (number + SIGNS[op_type] * x) if first else (x + SIGNS[op_type] * number)
+            return lambda x: x * number
+        sign = SIGNS[op_type]
+        return (lambda x: number + sign * x) if first else (lambda x: x + sign * number)
 
-    chosen: Function = function
-    return tabulated(replace(site, inputs=tuple(reversed(site.inputs)) if first else site.inputs), chosen)
+    turned = replace(site, inputs=tuple(reversed(site.inputs))) if first else site
+    return by_channel(turned, constant, function)
 
 
 @dataclass(frozen=True)
@@ -171,15 +199,22 @@ class BinaryF32(Layer):
         return replace(self, activation=later.activation, **self.joined(later))
 
 
-def real(site: Site) -> Layer:
-    """Two float tensors of one shape."""
-    a, b = site.tensor(0), site.tensor(1)
-    if a.shape != b.shape or a.plane != b.plane:
-        raise site.unsupported(f"shapes {list(a.shape)} and {list(b.shape)}", "there is a kernel for equal shapes")
+def real(site: Site) -> Lowered:
+    """Float tensors and constants of any shapes that broadcast."""
+    _modern(site)
     op_type = site.step.facts.op_type
+    a, b = site.inputs[:2]
+    if not isinstance(a, Tensor) or not isinstance(b, Tensor) or op_type not in FASTEST:
+        return broadcast.real(site)
+    if a.shape != b.shape or a.plane != b.plane:
+        return broadcast.real(site)
     y = replace(site.output, plane=a.plane)
     function = "mul_f32" if op_type == "Mul" else "add_f32"
     return BinaryF32(site.step.name, site.nodes, (a, b), y, function, float(SIGNS.get(op_type, 1)))
 
 
-LOWERINGS = tuple(Lowering(op_type, integer, real) for op_type in ("Add", "Sub", "Mul"))
+FASTEST = ("Add", "Sub", "Mul")
+LOWERINGS = (
+    *(Lowering(op_type, integer, real, any_order=True) for op_type in FASTEST),
+    *(Lowering(op_type, real=real, any_order=True) for op_type in ("Div", "Min", "Max", "Pow")),
+)

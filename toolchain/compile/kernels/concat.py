@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
-from toolchain.compile.functions import identity
-from toolchain.compile.kernels.unary import tabulated
+from toolchain.compile.kernels.strides import arranged, order, requantized, same_order, split_of
 from toolchain.compile.lowering import Lowered, Lowering, Site
 from toolchain.compile.program import Call, Layer, struct
 from toolchain.compile.tensor import Element, Tensor
@@ -31,43 +31,47 @@ def integer(site: Site) -> Lowered:
     made: list[Layer] = []
     parts = []
     for index in range(len(site.inputs)):
-        x = site.tensor(index)
-        inside = site.output.low <= x.low and x.high <= site.output.high
-        if x.quantized != site.output.quantized or not inside:
-            part = replace(site.output, name=f"{site.output.name}_{index}", shape=x.shape)
-            table = tabulated(replace(site, inputs=(x,), output=part), identity)
-            made.append(replace(table, name=f"{site.step.name}_{index}", nodes=()))
-            x = table.output
+        before, x = requantized(site, site.tensor(index), index)
+        made += before
         parts.append(x)
-    return (*made, *_chain(site, parts))
+    return _chain(site, made, parts)
 
 
 def real(site: Site) -> Lowered:
     """Float tensors."""
-    return _chain(site, [site.tensor(index) for index in range(len(site.inputs))])
+    return _chain(site, [], [site.tensor(index) for index in range(len(site.inputs))])
 
 
-def _chain(site: Site, parts: list[Tensor]) -> tuple[Layer, ...]:
+def _border(parts: Sequence[Tensor]) -> int:
+    """The first axis of the plane, for all parts: theirs where they agree, else that of maps."""
+    rank = len(parts[0].shape)
+    splits = {split_of(part.shape, part.plane) for part in parts if not same_order(part, 1)}
+    split = splits.pop() if len(splits) == 1 else None
+    if split is not None:
+        return split
+    return 2 if splits and rank in (3, 4) else rank
+
+
+def _chain(site: Site, made: list[Layer], parts: list[Tensor]) -> Lowered:
     axis = int(site.attributes) % len(site.output.shape)
-    y = site.output
-    planes = {part.plane for part in parts if part.size > part.plane and len(part.shape) > 2}
-    rows = prod(y.shape[:axis])
-    if y.plane > 1 or len(planes) > 1:
-        if axis != 1 or any(prod(part.shape[2:]) != y.plane for part in parts):
-            raise site.unsupported(f"axis {axis} of maps", "there is a kernel for the channels")
-        rows = y.plane
+    split = _border(parts)
+    for index, part in enumerate(parts):
+        before, parts[index] = arranged(site, part, prod(part.shape[split:]))
+        made += before
+    y = replace(site.output, plane=prod(site.output.shape[split:]))
+    places = order(y) if y.plane > 1 else tuple(range(len(y.shape)))
+    rows = prod(y.shape[place] for place in places[: places.index(axis)])
     if len(parts) < 2:
-        raise site.unsupported("a single input", "take the node out")
-    made: list[Layer] = []
+        return (*made, replace(parts[0], name=y.name, buffer=parts[0].memory))
     left = parts[0]
     for index, right in enumerate(parts[1:], 1):
         last = index == len(parts) - 1
         shape = (*y.shape[:axis], left.shape[axis] + right.shape[axis], *y.shape[axis + 1 :])
-        part = y if last else replace(y, name=f"{y.name}_upto_{index}", shape=shape)
+        part = replace(y, name=y.name if last else f"{y.name}_upto_{index}", shape=shape, plane=prod(shape[split:]))
         name = site.step.name if last else f"{site.step.name}_upto_{index}"
         made.append(Concat(name, site.nodes if last else (), (left, right), part, rows))
         left = part
     return tuple(made)
 
 
-LOWERINGS = (Lowering("Concat", integer, real),)
+LOWERINGS = (Lowering("Concat", integer, real, any_order=True),)

@@ -209,7 +209,7 @@ def blocks(values: NDArray[np.float32], groups: int) -> NDArray[np.float32]:
     """[groups * channels, rest...] as [groups, blocks, rest..., BLOCK]; what is missing in a last block is zero."""
     own = values.reshape(groups, values.shape[0] // groups, *values.shape[1:])
     padding = [(0, 0), (0, -own.shape[1] % BLOCK), *[(0, 0)] * (own.ndim - 2)]
-    padded = np.pad(own, padding)
+    padded = np.pad(own, padding) if own.shape[1] % BLOCK else own
     split = padded.reshape(groups, padded.shape[1] // BLOCK, BLOCK, *own.shape[2:])
     return np.ascontiguousarray(np.moveaxis(split, 2, -1))
 

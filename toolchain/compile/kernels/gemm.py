@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +12,9 @@ from numpy.typing import NDArray
 from toolchain.compile.accumulators import folded, int8_weights, integer_bias, output_requantizer, scales_of
 from toolchain.compile.kernels.activation import IDLE, Activation, UnaryF32
 from toolchain.compile.kernels.conv import blocks, real_bias
+from toolchain.compile.kernels.matmul import real as matmul_of_two
 from toolchain.compile.kernels.unary import TableS8
-from toolchain.compile.lowering import Fixed, Lowering, Site, finite
+from toolchain.compile.lowering import Fixed, Lowered, Lowering, Site, finite
 from toolchain.compile.program import Call, Constant, Layer, requantize_struct, struct
 from toolchain.compile.requantize import Requantizer
 from toolchain.compile.tensor import Tensor
@@ -163,26 +165,37 @@ def real_gemm(site: Site) -> Layer:
     a = site.attributes
     if a.transpose_a:
         raise site.unsupported("transA is 1", "transpose the input's producer instead")
-    matrix = finite(site.fixed(1, "matrix").floats, site, "matrix") * a.alpha
+    matrix = _real_matrix(site, a.alpha)
     addend = site.optional(2, "addend")
     scaled = None if addend is None else Fixed(addend.name, addend.floats * a.beta)
     return _real_dense(site, matrix if a.transpose_b else matrix.T, scaled)
 
 
-def real_matmul(site: Site) -> Layer:
-    """MatMul with a constant matrix on the right."""
-    matrix = finite(site.fixed(1, "matrix").floats, site, "matrix")
+def real_matmul(site: Site) -> Lowered:
+    """MatMul with a constant matrix on the right, or of two computed tensors."""
+    if isinstance(site.inputs[1], Tensor):
+        return matmul_of_two(site)
+    matrix = _real_matrix(site, 1.0)
     if matrix.ndim != 2:
         raise site.unsupported(f"a matrix of {matrix.ndim} axes", "there is a kernel for two")
     return _real_dense(site, matrix.T, None)
 
 
-def _real_dense(site: Site, matrix: NDArray[np.float64], addend: Fixed | None) -> Layer:
+def _real_matrix(site: Site, factor: float) -> NDArray[Any]:
+    """The constant matrix times a factor, in float64; where there is nothing to compute, as it is: it may be large."""
+    weights = site.fixed(1, "matrix")
+    if factor == 1 and not weights.scales and weights.values.dtype == np.float32:
+        return finite(weights.values, site, "matrix")
+    return finite(weights.floats, site, "matrix") * factor
+
+
+def _real_dense(site: Site, matrix: NDArray[Any], addend: Fixed | None) -> Layer:
     x = site.tensor(0)
     features, taps = matrix.shape
     if addend is not None and addend.values.size not in (1, features):
         raise site.unsupported(f"an addend of shape {list(addend.values.shape)}", f"expected 1 or {features} values")
-    ordered = matrix[:, stored_columns(x, taps)].astype(np.float32)
+    ordered = matrix if x.plane == 1 else matrix[:, stored_columns(x, taps)]
+    ordered = ordered.astype(np.float32, copy=False)
     return GemmF32(
         name=site.step.name,
         nodes=site.nodes,

@@ -56,4 +56,7 @@ def integer_clip(site: Site) -> Lowered:
     return tabulated(site, clip(*bounds(site)))
 
 
-LOWERINGS = (*(Lowering(op_type, integer, real) for op_type in UNARY), Lowering("Clip", integer_clip, real))
+LOWERINGS = (
+    *(Lowering(op_type, integer, real, any_order=True) for op_type in UNARY),
+    Lowering("Clip", integer_clip, real, any_order=True),
+)

@@ -9,7 +9,7 @@ from toolchain.compile.kernels.unary import tabulated
 from toolchain.compile.lowering import Lowered, Lowering, Site
 from toolchain.compile.tensor import Tensor
 
-VIEWS = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout")
+VIEWS = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout", "Cast")
 
 
 def view(x: Tensor, output: Tensor) -> Tensor:
@@ -30,4 +30,4 @@ def real(site: Site) -> Lowered:
     return view(site.tensor(0), site.output)
 
 
-LOWERINGS = tuple(Lowering(op_type, integer, real) for op_type in VIEWS)
+LOWERINGS = tuple(Lowering(op_type, integer, real, any_order=True) for op_type in VIEWS)

@@ -68,6 +68,8 @@ def window(site: Site, windows: Windows, x: Tensor, kernel: tuple[int, ...] | No
     spatial = x.shape[2:]
     if len(spatial) not in (1, 2):
         raise site.unsupported(f"{len(spatial)} spatial axes", "kernels exist for one and two")
+    if x.shape[0] != 1:
+        raise site.unsupported(f"a batch of {x.shape[0]} within the network", "kernels compute one sample")
     try:
         g = windows.resolve(spatial, kernel)
     except ValueError as error:

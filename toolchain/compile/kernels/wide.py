@@ -1,0 +1,157 @@
+"""Layers for processors with vector units: ``convwide_s8``, ``gemmwide_s8``, with weights in blocks of 16 channels.
+
+Microcontrollers keep ``conv_s8`` and ``gemm_s8``, which need less memory. Both give the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolchain.compile.kernels import wide_floats
+from toolchain.compile.kernels.conv import ConvS8, pool_fields
+from toolchain.compile.kernels.gemm import GemmS8
+from toolchain.compile.kernels.window import Window
+from toolchain.compile.program import Call, Constant, Layer, Struct, Symbol, Value, requantize_struct, struct
+from toolchain.compile.requantize import Kind, Requantizer
+
+BLOCK, TAPS = 16, 4
+"""``TILE_S8_BLOCK``, ``TILE_S8_TAPS`` of ``tile_s8.h``."""
+VALUE = 2
+"""Most bytes of a value in a tile, whatever the instruction set."""
+TILE = 256 * 1024
+"""Bytes of a tile that stay in a second-level cache, with the weights of some channels."""
+LEAST_CHANNELS = 8
+"""Output channels of a group that are worth a block."""
+SHIFT = 128
+"""What some instruction sets add to every value."""
+
+
+def widened(layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """The layers, with the wide kernels where there is one for a layer's shape."""
+    return tuple(_widened(layer) for layer in layers)
+
+
+def _widened(layer: Layer) -> Layer:
+    if isinstance(layer, GemmS8):
+        return GemmWideS8(**vars(layer))
+    if isinstance(layer, ConvS8) and _blocks_fit(layer):
+        return ConvWideS8(**vars(layer))
+    return wide_floats.widened(layer)
+
+
+def _blocks_fit(layer: ConvS8) -> bool:
+    w = layer.window
+    rows_are_runs = w.dilation[1] == 1 or w.kernel[1] == 1
+    return rows_are_runs and (layer.groups == 1 or layer.bias.data.size // layer.groups >= LEAST_CHANNELS)
+
+
+class ConvWideS8(ConvS8):
+    """One ``convwide_s8``."""
+
+    def call(self) -> Call:
+        """Fields as in ``convwide_s8.h``."""
+        plain = super().call()
+        w, channels = self.window, self.bias.data.size
+        taps = self.weights.data.reshape(channels, w.kernel[0], -1)
+        tile_rows, tile_width, values = _tile(w, self.pool, self.groups)
+        fields: dict[str, Value] = dict(plain.layer.fields)
+        mean: dict[str, Value] = {key: fields[key] for key in ("mean", "mean_bias") if key in fields}
+        for name in ("dilation_x", "padding", "pool", "pool_height", "pool_width", "weights", "bias", "output", *mean):
+            del fields[name]
+        layer = struct(
+            "convwide_s8_layer",
+            **fields,
+            padding=self.inputs[0].quantized.zero,
+            tile_rows=tile_rows,
+            tile_width=tile_width,
+            pool=Symbol(f"CONVWIDE_S8_{'NO' if self.pool is None else 'MAX' if self.mean is None else 'AVERAGE'}_POOL"),
+            **pool_fields(self.pool),
+            weights=blocked(taps, self.bias.data, self.groups),
+            output=requantize_struct(filled_up(self.requantizer, self.groups)),
+            **mean,
+        )
+        return replace(plain, function="convwide_s8", layer=layer, scratch=VALUE * (values + TAPS))
+
+
+class GemmWideS8(GemmS8):
+    """One ``gemmwide_s8``."""
+
+    def call(self) -> Call:
+        """Fields as in ``gemmwide_s8.h``."""
+        plain = super().call()
+        features = self.bias.data.size
+        taps = self.weights.data.reshape(features, 1, -1)
+        layer = struct(
+            "gemmwide_s8_layer",
+            rows=self.rows,
+            in_features=taps.shape[2],
+            out_features=features,
+            weights=blocked(taps, self.bias.data, 1),
+            output=requantize_struct(filled_up(self.requantizer, 1)),
+        )
+        scratch = VALUE * (self.rows * taps.shape[2] + TAPS)
+        return replace(plain, function="gemmwide_s8", layer=layer, scratch=scratch)
+
+
+def _tile(w: Window, pool: Window | None, groups: int) -> tuple[int, int, int]:
+    """Output rows of a tile, its width, and its values.
+
+    Rows are shared out evenly among the fewest tiles of at most :data:`TILE` bytes.
+    """
+    out_height = (pool or w).out_height
+    out_width = (pool or w).out_width * (pool.kernel[1] if pool else 1)
+    width = (out_width - 1) * w.stride[1] + (w.kernel[1] - 1) * w.dilation[1] + 1
+
+    def values(rows: int) -> int:
+        outputs = rows * (pool.kernel[0] if pool else 1)
+        return ((outputs - 1) * w.stride[0] + (w.kernel[0] - 1) * w.dilation[0] + 1) * width * w.in_channels
+
+    most = next((rows for rows in range(out_height, 1, -1) if VALUE * values(rows) <= TILE), 1)
+    rows = -(-out_height // -(-out_height // most))
+    del groups  # a tile holds all of them
+    return rows, width, values(rows)
+
+
+def blocked(taps: NDArray[Any], bias: NDArray[Any], groups: int) -> Struct:
+    """A ``tile_s8_weights``.
+
+    Args:
+        taps: int8 [channels, rows, run].
+        bias: int32 [channels].
+        groups: of channels, each filled up to whole blocks.
+    """
+    channels, rows, run = taps.shape
+    own = channels // groups
+    quads = -(-run // TAPS)
+    split = taps.reshape(groups, own, rows, run)
+    padded = np.pad(split, [(0, 0), (0, -own % BLOCK), (0, 0), (0, quads * TAPS - run)])
+    ordered = padded.reshape(groups, -1, BLOCK, rows, quads, TAPS).transpose(0, 1, 3, 4, 2, 5)
+    sums = taps.reshape(channels, -1).sum(axis=1, dtype=np.int64)
+    shifted = (bias.astype(np.int64) - SHIFT * sums).astype(np.int32)  # modulo 2^32, as the sum that it starts
+    return struct(
+        "tile_s8_weights",
+        weights=Constant("int8_t", np.ascontiguousarray(ordered).ravel()),
+        bias=Constant("int32_t", _filled(bias, groups)),
+        bias_shifted=Constant("int32_t", _filled(shifted, groups)),
+    )
+
+
+def filled_up(made: Requantizer, groups: int) -> Requantizer:
+    """With numbers for the channels that fill up the blocks of each group."""
+    levels = made.high - made.low if made.kind is Kind.THRESHOLDS else 1
+    return replace(
+        made,
+        multipliers=tuple(_filled(np.array(made.multipliers, dtype=np.int64), groups, levels).tolist()),
+        shifts=tuple(_filled(np.array(made.shifts, dtype=np.int64), groups).tolist()) if made.shifts else (),
+    )
+
+
+def _filled(values: NDArray[Any], groups: int, each: int = 1) -> NDArray[Any]:
+    """[channels * each] with zeros for the channels that fill up the blocks of each group."""
+    split = values.reshape(groups, -1, each)
+    return np.pad(split, [(0, 0), (0, -split.shape[1] % BLOCK), (0, 0)]).ravel()
