@@ -36,7 +36,7 @@ check: $(VENV)/.ready
 
 # cppcheck and clang-tidy over kernels and generated C; what is not installed is skipped with its package's name.
 lint-c: $(VENV)/.ready
-	$(BIN)/python -m pytest -q tests/compile/test_quality.py -k "cppcheck or clang_tidy or deviations"
+	$(BIN)/python -m pytest -q tests/compile/test_quality.py -m "not slow or slow" -k "cppcheck or clang_tidy or deviations"
 
 # The compiler's tests, with every kernel built to watch memory and undefined behaviour, or to count what runs.
 sanitize-c: $(VENV)/.ready

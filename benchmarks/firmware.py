@@ -1,8 +1,7 @@
 """LeNet-5 on Cortex-M: exact instructions in QEMU, code, constants, arena and stack, against the bars.
 
 ``python -m benchmarks.firmware`` writes results/firmware.json and .md. Instructions are no cycles: they are what can be
-counted without a board, and they repeat to the instruction. CMSIS-NN is in no package registry, so that no peer is
-measured here.
+counted without a board, and they repeat to the instruction. No peer is measured.
 """
 
 from __future__ import annotations
@@ -153,7 +152,7 @@ def report(rows: list[dict[str, Any]]) -> str:
         "Counted in QEMU (`-icount`), gcc, -O2 (float32: -O3); not cycles. The network proper takes and gives int8 "
         "(`--io int8`); with borders, it takes and gives float. Bytes as `onnx-edge compile` reports them; code and "
         f"stack of the network proper. Bars: arena {ARENA['fast']:,} (fast) and {ARENA['small']:,} (small), code "
-        f"{CODE:,}, a stack frame {FRAME}. No peer is measured: CMSIS-NN is in no package registry.",
+        f"{CODE:,}, a stack frame {FRAME}. No peer is measured.",
         "",
         "| target | mode | model | instructions | bar | with borders | arena | code | constants | stack (frame) | ok |",
         "|---|---|---|---:|---:|---:|---:|---:|---:|---:|---|",

@@ -35,6 +35,8 @@ VARIANTS = {
     "vnni": ("gcc", "-O3", "-march=icelake-server"),
     "sanitized": ("gcc", "-O1", "-mavx2", "-fsanitize=undefined", "-fno-sanitize-recover=all"),
 }
+OFTEN = {"baseline", "avx2", "vnni", "sanitized"}
+"""In every run; the others take their time behind the mark."""
 NEEDS = {"-mavx2": "avx2", "-msse4.1": "sse4_1", "-march=icelake-server": "avx512_vnni"}
 EMULATIONS = {
     "avx512-vnni": ("-D__AVX512F__", "-D__AVX512VNNI__", "-DTILE_S8_NO_ASSEMBLER"),
@@ -68,7 +70,7 @@ def _clean(verdict: Verdict, what: str) -> None:
     assert verdict.compared
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", [v if v in OFTEN else pytest.param(v, marks=pytest.mark.slow) for v in VARIANTS])
 def test_side_by_side(variant: str, tmp_path: Path) -> None:
     compiler, *flags = VARIANTS[variant]
     _usable(compiler, flags)

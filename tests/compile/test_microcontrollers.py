@@ -101,7 +101,9 @@ def test_the_portable_form_of_each_set(kernels: str, tmp_path: Path) -> None:
     assert used >= OWN[kernels]
 
 
-@pytest.mark.parametrize("level", ["-O0", "-Os", "-O2", "-O3"])
+@pytest.mark.parametrize(
+    "level", ["-O2", *(pytest.param(level, marks=pytest.mark.slow) for level in ("-O0", "-Os", "-O3"))]
+)
 @pytest.mark.parametrize("kernels", SETS)
 def test_the_instructions_of_each_set(kernels: str, level: str, tmp_path: Path) -> None:
     target = replace(TARGETS[SETS[kernels]], optimization=level)

@@ -152,12 +152,12 @@ def test_a_chip_that_is_too_small(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     model = digits.model(batch=1)
     for limit, message in (
-        ({"flash": 8192}, r"8192 bytes of flash.*too many.*dense_layer"),
-        ({"ram": 1024}, r"bytes of RAM.*too many"),
+        (Options(flash=8192), r"8192 bytes of flash.*too many.*dense_layer"),
+        (Options(ram=1024), r"bytes of RAM.*too many"),
     ):
         try:
             with pytest.raises(UnsupportedError, match=message):
-                compile_model(model, target="cortex-m4", output=tmp_path / "c", **limit)  # type: ignore[arg-type]
+                compile_model(model, target="cortex-m4", output=tmp_path / "c", options=limit)
         except MissingError as error:
             pytest.skip(str(error))
         assert not (tmp_path / "c").exists()
@@ -186,7 +186,7 @@ def test_nothing_is_written_when_a_model_is_refused(what: str, tmp_path: Path) -
         "name": _one("Relu", [1, 4]),
     }
     with pytest.raises(ToolchainError):
-        compile_model(models[what], output=tmp_path / "c", name="2bad" if what == "name" else "net")
+        compile_model(models[what], output=tmp_path / "c", options=Options("2bad" if what == "name" else "net"))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -58,7 +58,7 @@ static void copy(const convrow_f32_layer *l, const float *in, int32_t rows, floa
 ROW(row4, EACH4, 4)
 ROW(row6, EACH6, 6)
 
-static void row(const convrow_f32_layer *l, const float *from, int32_t first, float *sums)
+static void one_row(const convrow_f32_layer *l, const float *from, int32_t first, float *sums)
 {
     const ptrdiff_t taps = (ptrdiff_t)l->kernel_height * l->kernel_width;
     if (l->together == 6) {
@@ -114,14 +114,14 @@ static void one_span(const convrow_f32_layer *l, const float *from, int32_t firs
     const int32_t left = l->out_channels - first;
     const int32_t channels = (left < l->together) ? left : l->together;
     float sums[2 * CONVROW_F32_CHANNELS * SPAN];
-    row(l, from, first, sums);
+    one_row(l, from, first, sums);
     if (l->pool == CONVROW_F32_NO_POOL) {
         activationwide_f32(&l->activation, sums, size);
         turn(sums, SPAN, channels, pixels, out, l->out_channels);
     } else {
         const int late = l->pool == CONVROW_F32_MAX_POOL && activationwide_f32_rises(&l->activation);
         float results[CONVROW_F32_CHANNELS * VF32_LANES];
-        row(l, from + ((ptrdiff_t)l->stride_y * l->pitch), first, sums + size);
+        one_row(l, from + ((ptrdiff_t)l->stride_y * l->pitch), first, sums + size);
         if (!late) {
             activationwide_f32(&l->activation, sums, 2 * size);
         }

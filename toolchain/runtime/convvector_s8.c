@@ -78,6 +78,7 @@ static void finish(const convolution *a, const int32_t *sums, int32_t real, int3
         const int32_t bias = l->bias[first + c];
         int32_t own[WINDOW_S8_COUNT];
         for (int32_t i = 0; i < WINDOW_S8_COUNT; ++i) {
+            /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): one_group filled all four windows */
             own[i] = sums[(i * CONVVECTOR_S8_BLOCK) + c] + bias;
         }
         window_s8_finish(&l->windows, own, real, first + c, pixel);
@@ -150,6 +151,7 @@ static void one_row(const convolution *a, const int8_t *in, int32_t oy, int8_t *
     }
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): windows are copied there, through the structure */
 void convvector_s8(const convvector_s8_layer *layer, const int8_t *in, int8_t *out, int8_t *patches)
 {
     const window_s8 *const w = &layer->windows;

@@ -157,6 +157,7 @@ static inline void vector_s8_round(const int32_t *sums, int32_t pitch, const int
                                    int32_t first, int32_t count, int8_t *out)
 {
     for (int32_t c = first; c < first + count; ++c) {
+        /* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): the products of `count` channels stand there */
         int32_t sum = sums[0];
         for (int32_t row = 1; pitch > 0 && row < VECTOR_S8_ROWS; ++row) {
             sum = (sums[row * pitch] > sum) ? sums[row * pitch] : sum;

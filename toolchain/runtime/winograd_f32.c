@@ -75,7 +75,7 @@ static void transform_inputs(const winograd_f32_layer *l, const float *in, const
 /* The product of one group at one place. */
 static void multiply(const winograd_f32_layer *l, const batch_f32 *b, int32_t place, int32_t group)
 {
-    static const float zeros[TILE_F32_CHANNELS];
+    static const float zeros[TILE_F32_CHANNELS] = {0.0f};
     const int32_t depth = l->in_channels / l->groups;
     const int32_t padded = blocks_of(l) * TILE_F32_BLOCK;
     const tile_f32_taps taps = {.slices = 1, .rows = 1, .runs = 1, .run = depth};

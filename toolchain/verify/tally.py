@@ -96,11 +96,9 @@ class Tally:
         error = distance(received, exact)
         if received.dtype.kind == "f":
             # Where the exact value, or a sum on the way to it, leaves the type's range, infinity is correct, and so may
-            # NaN be, of two infinities that finite numbers made; so may a number be in place of an infinity, where a
-            # coordinate decides which of two elements is taken. What can be neither is not certified.
+            # NaN be, of two infinities that finite numbers made; what makes a NaN of a number is not certified.
             open_ended = np.isposinf(bound.sound)
-            nothing = (np.isnan(received) != np.isnan(exact)) | (np.isinf(exact) & np.isfinite(received))
-            nothing &= open_ended & (finite | ~np.isnan(received) | np.isnan(nearest))
+            nothing = np.isnan(received) & ~np.isnan(exact) & open_ended & finite
             self._undecided += int(np.count_nonzero(nothing))
             error = np.where((np.isinf(received) & open_ended) | nothing, 0.0, error)
         sound, probable = ratio(error, bound.sound), ratio(error, bound.probable)
