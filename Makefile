@@ -13,7 +13,7 @@ demo: $(VENV)/.ready
 	$(BIN)/onnx-edge run models/lenet5.toml -o $(OUT)/demo --force
 
 test: $(VENV)/.ready
-	$(BIN)/python -m pytest -n 2 -m "not slow and not sweep"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not sweep"
 
 test-all: $(VENV)/.ready
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal

@@ -35,7 +35,7 @@ VARIANTS = {
     "vnni": ("gcc", "-O3", "-march=icelake-server"),
     "sanitized": ("gcc", "-O1", "-mavx2", "-fsanitize=undefined", "-fno-sanitize-recover=all"),
 }
-OFTEN = {"baseline", "avx2", "vnni", "sanitized"}
+OFTEN = {"baseline", "avx2", "vnni"}
 """In every run; the others take their time behind the mark."""
 NEEDS = {"-mavx2": "avx2", "-msse4.1": "sse4_1", "-march=icelake-server": "avx512_vnni"}
 EMULATIONS = {
