@@ -1,4 +1,4 @@
-"""Other runtimes on one thread at batch 1, ready to be called with the least that their Python interface allows."""
+"""Other runtimes on some threads at batch 1, ready to be called with the least that their Python interface allows."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class Peer:
     answer: Callable[[], Array]
 
 
-def onnxruntime(path: Path, feeds: Mapping[str, Array]) -> Peer:
+def onnxruntime(path: Path, feeds: Mapping[str, Array], threads: int = 1) -> Peer:
     """ONNX Runtime, CPU provider, bound to memory of its own so that a call converts nothing."""
     options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3
     session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     binding = session.io_binding()
@@ -48,11 +48,11 @@ def onnxruntime(path: Path, feeds: Mapping[str, Array]) -> Peer:
     return Peer(lambda: session.run_with_iobinding(binding), answer)
 
 
-def openvino(path: Path, feeds: Mapping[str, Array]) -> Peer:
+def openvino(path: Path, feeds: Mapping[str, Array], threads: int = 1) -> Peer:
     """OpenVINO's CPU plug-in in float32: its default may be bfloat16."""
     from openvino import Core
 
-    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1, "PERFORMANCE_HINT": "LATENCY"}
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
     request = Core().compile_model(str(path), "CPU", settings).create_infer_request()
     (array,) = feeds.values()
     from openvino import Tensor
@@ -66,7 +66,7 @@ def openvino(path: Path, feeds: Mapping[str, Array]) -> Peer:
     return Peer(request.infer, answer)
 
 
-def ncnn(path: Path, feeds: Mapping[str, Array]) -> Peer:
+def ncnn(path: Path, feeds: Mapping[str, Array], threads: int = 1) -> Peer:
     """The library ncnn in float32, with its Winograd kernels; pnnx converts the file."""
     import ncnn as library
 
@@ -77,7 +77,7 @@ def ncnn(path: Path, feeds: Mapping[str, Array]) -> Peer:
         [tool, path.name, f"inputshape=[{shape}]", "fp16=0"], cwd=path.parent, check=True, capture_output=True
     )
     net = library.Net()
-    net.opt.num_threads = 1
+    net.opt.num_threads = threads
     for name in ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_storage"):
         setattr(net.opt, name, False)
     stem = path.stem.replace("-", "_")
@@ -93,7 +93,7 @@ def ncnn(path: Path, feeds: Mapping[str, Array]) -> Peer:
     return Peer(call, lambda: np.array(call()).reshape(1, -1))
 
 
-OPTIONAL: dict[str, tuple[str, Callable[[Path, Mapping[str, Array]], Peer]]] = {
+OPTIONAL: dict[str, tuple[str, Callable[[Path, Mapping[str, Array], int], Peer]]] = {
     "openvino": ("openvino", openvino),
     "ncnn": ("pnnx", ncnn),
 }

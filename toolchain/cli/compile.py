@@ -65,6 +65,14 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Float 3x3 convolutions with fewer products and a larger error, which `verify --backend c-winograd` bounds.",
 )
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1, max=64),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Share large layers out among N threads, with OpenMP; the results are the same.",
+)
 @click.option("--run", is_flag=True, help="Run it, here or in the emulator, and compare every layer's bytes.")
 @click.option(
     "--golden",
@@ -90,6 +98,7 @@ def command(
     winograd: bool,
     mode: str,
     io: str,
+    threads: int,
     run: bool,
     golden: int | None,
     data: str | None,
@@ -116,6 +125,7 @@ def command(
         winograd=winograd,
         mode=mode,
         io=io,
+        threads=threads,
     )
     with progress_bar() as progress:
         result = compile_model(
@@ -159,6 +169,8 @@ def render(result: Compilation) -> RenderableType:
         f"code      {m.code:>10,}  and {m.parameters:,} of layers' parameters",
         f"stack     {m.stack:>10,}  {path}" if path else "stack     not measured by this compiler",
     ]
+    if result.shared:
+        lines.append(f"threads   {', '.join(result.shared)} are shared out")
     lines += [
         f"float     node {node!r} is computed in float, outside the promise of exactness" for node in result.floats
     ]

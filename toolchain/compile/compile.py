@@ -49,6 +49,7 @@ class Compilation:
         floats: nodes of a quantized model that are computed in float, outside the promise of exactness.
         data: what it was run on; empty if it was not.
         verdict: of the run; ``None`` if it was not run.
+        shared: layers that threads compute together.
     """
 
     model: str
@@ -60,6 +61,7 @@ class Compilation:
     floats: tuple[str, ...]
     data: str
     verdict: Verdict | None
+    shared: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -127,6 +129,7 @@ def compile(  # noqa: A001 - the verb's name
         floats=made.floats,
         data="" if given is None else given.name,
         verdict=verdict,
+        shared=tuple(step.name for step in made.program.steps if step.call.parts),
     )
 
 
@@ -140,6 +143,7 @@ def _translated(model: ir.Model, name: str, options: Options, target: Target) ->
         wide=target.memory is None,
         winograd=options.winograd,
         kernels=target.kernels if options.mode == "fast" else "portable",
+        threads=options.threads,
     )
 
 

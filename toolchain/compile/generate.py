@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,8 +13,9 @@ import jinja2
 import numpy as np
 
 from toolchain.compile.identifiers import identifier
+from toolchain.compile.literals import fields, number, wrapped
 from toolchain.compile.plan import Plan, scratch_name
-from toolchain.compile.program import Constant, Program, Step, Struct, StructArray, Symbol, Value, constants
+from toolchain.compile.program import Part, Program, Step, constants
 from toolchain.compile.tensor import Element, Tensor
 
 RUNTIME = Path(__file__).resolve().parents[1] / "runtime"
@@ -23,7 +23,6 @@ TEMPLATES = Path(__file__).resolve().parent / "templates"
 TEXT_LIMIT = 64 * 1024
 """Bytes of constants up to which they are written as C text; above, as a binary file that the assembler includes."""
 ALIGNMENT = 16
-WIDTH = 116
 
 
 @dataclass(frozen=True)
@@ -120,27 +119,6 @@ def sources(files: dict[str, bytes]) -> tuple[str, ...]:
     return tuple(file for file in files if file.endswith((".c", ".S")))
 
 
-def wrapped(items: Sequence[str], indent: int = 4) -> str:
-    """Items in lines of at most :data:`WIDTH` characters."""
-    lines, line = [], ""
-    for item in items:
-        if line and indent + len(line) + len(item) + 2 > WIDTH:
-            lines.append(line)
-            line = ""
-        line += f"{' ' if line else ''}{item},"
-    lines.append(line)
-    return "\n".join(" " * indent + line for line in lines if line)
-
-
-def number(value: float) -> str:
-    """A literal of C99: whole numbers as they are, floats in hexadecimal, which is exact."""
-    if isinstance(value, int):
-        return "(-2147483647 - 1)" if value == -(2**31) else str(value)
-    if math.isinf(value):
-        return "INFINITY" if value > 0 else "-INFINITY"
-    return f"{float(value).hex()}f"
-
-
 def _arrays(program: Program) -> Iterator[Array]:
     taken: set[str] = set()
     offset = 0
@@ -179,9 +157,9 @@ class Call:
     nodes: str
     function: str
     type: str
-    body: str
+    structs: tuple[tuple[str, str], ...]
     arrays: tuple[tuple[str, str, str], ...]
-    arguments: str
+    arguments: tuple[str, ...]
     output: str
     bytes: int
     comment: str
@@ -232,6 +210,7 @@ def _facts(program: Program, plan: Plan, arrays: Sequence[Array]) -> dict[str, A
         "bound": plan.bound,
         "alignment": max((b.alignment for b in plan.buffers), default=1),
         "weights": sum(a.data.nbytes for a in arrays),
+        "threads": max((len(step.call.parts) for step in program.steps), default=0),
     }
 
 
@@ -267,25 +246,47 @@ def identifier_taken(name: str, taken: set[str]) -> bool:
 
 def _call(index: int, step: Step, names: _Names, by_data: dict[int, str]) -> Call:
     call = step.call
+    parts = call.parts or (Part(call.layer),)
     arrays: list[tuple[str, str, str]] = []
-    body = "\n".join(_fields(step.name, call.layer, by_data, arrays, 1))
-    arguments = [f"&{step.name}", *(names.of(tensor) for tensor in call.inputs), names.of(call.output)]
-    if call.scratch:
-        arguments.append(names.memory(scratch_name(index)))
-    elif _takes_scratch(call.function):
-        arguments.append("NULL")
+    structs, arguments = [], []
+    for number_, part in enumerate(parts):
+        name = f"{step.name}_part{number_}" if call.parts else step.name
+        structs.append((name, "\n".join(fields(step.name, part.layer, by_data, arrays, 1))))
+        arguments.append(_arguments(index, name, step, part, names))
     return Call(
         step.name,
         " + ".join(_printable(node) for node in step.nodes),
         call.function,
         call.layer.type,
-        body,
+        tuple(structs),
         tuple(arrays),
-        ", ".join(arguments),
+        tuple(arguments),
         names.of(call.output),
         call.output.bytes,
         _shape(call.output),
     )
+
+
+def _arguments(index: int, name: str, step: Step, part: Part, names: _Names) -> str:
+    """What a kernel is called with: parameters, inputs, output, memory to work in."""
+    call = step.call
+    made = [f"&{name}", *(_behind(names.of(tensor), part.read) for tensor in call.inputs)]
+    made.append(_behind(names.of(call.output), part.written))
+    if call.scratch:
+        bytes_each = 4 if scratch_type(call.function) == "float" else 1
+        made.append(_behind(names.memory(scratch_name(index)), part.scratch // bytes_each))
+    elif _takes_scratch(call.function):
+        made.append("NULL")
+    return ", ".join(made)
+
+
+def _behind(pointer: str, elements: int) -> str:
+    return f"{pointer} + {elements}" if elements else pointer
+
+
+def scratch_type(function: str) -> str:
+    """The element of the memory that a kernel works in."""
+    return "float" if function.endswith("_f32") else "int8_t"
 
 
 @cache
@@ -301,42 +302,6 @@ def _printable(text: str) -> str:
     return re.sub(r"[^ -)+-.0-~]", "_", text)
 
 
-def _fields(
-    path: str, made: Struct, by_data: dict[int, str], arrays: list[tuple[str, str, str]], depth: int
-) -> list[str]:
-    """Designated initialisers; arrays of structures go before the structure itself."""
-    indent = "    " * depth
-    lines = []
-    for field, value in made.fields:
-        if isinstance(value, Struct):
-            lines += [
-                f"{indent}.{field} = {{",
-                *_fields(f"{path}_{field}", value, by_data, arrays, depth + 1),
-                f"{indent}}},",
-            ]
-        elif isinstance(value, StructArray):
-            items = []
-            for index, item in enumerate(value.items):
-                items += ["    {", *_fields(f"{path}_{field}_{index}", item, by_data, arrays, 2), "    },"]
-            arrays.append((value.items[0].type, f"{path}_{field}", "\n".join(items)))
-            lines.append(f"{indent}.{field} = {path}_{field},")
-        else:
-            lines.append(f"{indent}.{field} = {_scalar(value, by_data)},")
-    return lines
-
-
-def _scalar(value: Value, by_data: dict[int, str]) -> str:
-    if value is None:
-        return "NULL"
-    if isinstance(value, Symbol):
-        return value.name
-    if isinstance(value, Constant):
-        return by_data[id(value.data)]
-    if isinstance(value, int | float):
-        return number(value)
-    raise TypeError(f"no literal for {type(value).__name__}")
-
-
 def _variables(program: Program, plan: Plan, names: _Names) -> Iterator[Variable]:
     seen: set[str] = set()
     for index, step in enumerate(program.steps):
@@ -346,7 +311,7 @@ def _variables(program: Program, plan: Plan, names: _Names) -> Iterator[Variable
                 yield Variable(names.of(tensor), tensor.element.value, plan.offsets[tensor.memory], _shape(tensor))
         scratch = scratch_name(index)
         if scratch in plan.offsets:
-            kind = "float" if step.call.function.endswith("_f32") else "int8_t"
+            kind = scratch_type(step.call.function)
             what = f"{step.call.scratch} bytes to work in"
             yield Variable(names.memory(scratch), kind, plan.offsets[scratch], what)
 

@@ -18,7 +18,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from toolchain.compile.generate import number, render, wrapped
+from toolchain.compile.generate import render
+from toolchain.compile.literals import number, wrapped
 from toolchain.compile.program import Program
 from toolchain.compile.tensor import Element, Tensor
 from toolchain.compile.translate import Generated

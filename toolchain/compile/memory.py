@@ -165,6 +165,11 @@ def _deepest(folder: Path, root: str) -> tuple[int, tuple[tuple[str, int], ...]]
         for source, called in _EDGE.findall(text):
             calls.setdefault(source, set()).add(called)
 
+    for title in frames:  # the body of a parallel section, which the thread library calls
+        owner, mark, _ = title.partition("._omp_fn")
+        if mark:
+            calls.setdefault(owner.rpartition(":")[2], set()).add(title)
+
     def down(title: str) -> tuple[int, tuple[tuple[str, int], ...]]:
         own = frames.get(title, 0)
         deepest = max((down(called) for called in sorted(calls.get(title, ())) if called in frames), default=(0, ()))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from toolchain.compile.march import marched
 from toolchain.compile.ports import IO
 from toolchain.compile.targets import Target, target_of
+from toolchain.compile.threads import threaded
 from toolchain.compile.tuning import MODES, one_of
 from toolchain.errors import UsageError
 
@@ -26,6 +27,7 @@ class Options:
         winograd: compute float convolutions of 3 x 3 with fewer products and a larger error; where there are vectors.
         mode: of a microcontroller: ``fast``, or ``small`` for the smallest arena.
         io: ``int8`` leaves the borders between float and integers to the caller.
+        threads: that share large layers; OpenMP starts them, where there is an operating system.
     """
 
     name: str | None = None
@@ -37,6 +39,7 @@ class Options:
     winograd: bool = False
     mode: str = "fast"
     io: str = "float"
+    threads: int = 1
 
     def device(self, name: str) -> Target:
         """The target of a name, as it is chosen here.
@@ -47,7 +50,8 @@ class Options:
         """
         one_of("mode", self.mode, MODES)
         one_of("io", self.io, IO)
-        return marched(self._sized(target_of(name)), self.march, winograd=self.winograd)
+        target = threaded(self._sized(target_of(name)), self.threads)
+        return marched(target, self.march, winograd=self.winograd)
 
     def _sized(self, target: Target) -> Target:
         if self.flash is None and self.ram is None:

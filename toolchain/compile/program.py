@@ -33,6 +33,19 @@ class Constant:
     data: NDArray[Any]
 
 
+@dataclass(frozen=True, eq=False)
+class Shifted:
+    """The later elements of a constant that another structure holds whole.
+
+    Attributes:
+        constant: the whole array.
+        elements: how many are left out.
+    """
+
+    constant: Constant
+    elements: int
+
+
 @dataclass(frozen=True)
 class Struct:
     """A structure of a kernel's header with its fields in order."""
@@ -48,12 +61,29 @@ class StructArray:
     items: tuple[Struct, ...]
 
 
-Value = int | float | None | Symbol | Constant | Struct | StructArray
+Value = int | float | None | Symbol | Constant | Shifted | Struct | StructArray
 
 
 def struct(type_: str, **fields: Value) -> Struct:
     """A structure; fields in the order of the arguments."""
     return Struct(type_, tuple(fields.items()))
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one thread computes of a call, as a call of the same kernel.
+
+    Attributes:
+        layer: its parameters; its constants are those of the whole layer.
+        read: elements of the input before its own.
+        written: elements of the output before its own.
+        scratch: bytes of the call's scratch before its own.
+    """
+
+    layer: Struct
+    read: int = 0
+    written: int = 0
+    scratch: int = 0
 
 
 @dataclass(frozen=True)
@@ -68,6 +98,7 @@ class Call:
         scratch: bytes of memory that it needs while it runs.
         distance: how many bytes the first input has to lie above the output so that nothing is overwritten before it
             has been read; ``None`` if the two must lie apart.
+        parts: for threads, which compute them at the same time; empty for a call as it is.
     """
 
     function: str
@@ -76,6 +107,7 @@ class Call:
     output: Tensor
     scratch: int = 0
     distance: int | None = None
+    parts: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True)

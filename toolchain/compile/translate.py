@@ -16,6 +16,7 @@ from toolchain.compile.kernels.winograd import accelerated
 from toolchain.compile.plan import Plan, plan
 from toolchain.compile.program import Program, Step
 from toolchain.compile.rewrites import rewritten
+from toolchain.compile.threads import shared
 from toolchain.compile.tuning import tuned
 from toolchain.compile.walk import lower
 
@@ -46,6 +47,7 @@ def translate(
     wide: bool = False,
     winograd: bool = False,
     kernels: str = "portable",
+    threads: int = 1,
 ) -> Generated:
     """Write a model as C.
 
@@ -57,6 +59,7 @@ def translate(
         wide: use the kernels for processors with vector units, which take more memory.
         winograd: with ``wide``, compute float convolutions of 3 x 3 with fewer products, larger errors.
         kernels: a set of ``tuning.KERNELS``, for microcontrollers.
+        threads: with ``wide``, into how many parts large layers are split.
 
     Raises:
         UsageError: ``name`` is no C identifier.
@@ -70,7 +73,7 @@ def translate(
     layers = accelerated(layers) if winograd else layers
     taken = {identifier(tensor.name, set()) for tensor in (*lowered.inputs, *lowered.outputs)}
     steps = tuple(Step(identifier(layer.name, taken), layer.nodes, layer.call()) for layer in layers)
-    program = Program(name, lowered.inputs, lowered.outputs, steps)
+    program = shared(Program(name, lowered.inputs, lowered.outputs, steps), threads)
     check_extent(program)
     placed = plan(program)
     return Generated(program, placed, generate(program, placed), lowered.floats)
