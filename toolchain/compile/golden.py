@@ -19,6 +19,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from toolchain.compile.generate import render
+from toolchain.compile.judge import computes
 from toolchain.compile.literals import number, wrapped
 from toolchain.compile.program import Program
 from toolchain.compile.tensor import Element, Tensor
@@ -167,8 +168,11 @@ def _exact(program: Program, meant: Collection[str], floats: Collection[str]) ->
     found = []
     for step in program.steps:
         output = step.call.output
-        computes = output.element is Element.FLOAT and not step.call.function.startswith(("dequantize", "reorder"))
-        if computes or set(step.nodes) & set(floats) or any(tensor.name in tainted for tensor in step.call.inputs):
+        if (
+            computes(step)
+            or set(step.nodes) & set(floats)
+            or any(tensor.name in tainted for tensor in step.call.inputs)
+        ):
             tainted.add(output.name)
         found.append(output.name in meant and output.name not in tainted)
     return tuple(found)

@@ -135,12 +135,15 @@ class IntegerReference:
         """Nodes that were not computed exactly, as far as the graph was walked."""
         return tuple(self._islands.values())
 
-    def run(self, feeds: Mapping[str, Array], keep: Collection[str] = ()) -> dict[str, Array]:
+    def run(
+        self, feeds: Mapping[str, Array], keep: Collection[str] = (), instead: Mapping[str, Array] | None = None
+    ) -> dict[str, Array]:
         """Compute the graph.
 
         Args:
             feeds: an array for every graph input, by name.
             keep: names of further tensors to return.
+            instead: tensors that later nodes read in the place of what was computed, which is still returned.
 
         Returns:
             Every tensor of integers that a node makes, the graph's outputs and the kept tensors, by name. Numbers
@@ -155,10 +158,14 @@ class IntegerReference:
                 raise UnsupportedError(f"input {value.name!r} is not fed; received {sorted(feeds)}")
             check_feed(value, np.asarray(feeds[value.name or ""]))
         given = {name: widen(np.asarray(array)) for name, array in feeds.items()}
-        return self.compute(self.steps, given, {*self.outputs, *keep})
+        return self.compute(self.steps, given, {*self.outputs, *keep}, instead)
 
     def compute(
-        self, chosen: Sequence[Step], given: Mapping[str, Array], keep: Collection[str] = ()
+        self,
+        chosen: Sequence[Step],
+        given: Mapping[str, Array],
+        keep: Collection[str] = (),
+        instead: Mapping[str, Array] | None = None,
     ) -> dict[str, Array]:
         """Compute some nodes from given tensors.
 
@@ -166,16 +173,18 @@ class IntegerReference:
             chosen: steps in the model's order.
             given: the tensors that they read besides constants.
             keep: names of tensors to return even if they hold no integers.
+            instead: tensors that later nodes read in the place of what was computed.
 
         Returns:
             Integer tensors that these nodes make, and the kept ones, by name.
         """
         values: dict[str, Value] = dict(given)
+        replaced = instead or {}
         shown: dict[str, Array] = {}
         pending = Counter(name for step in chosen for name in step.inputs if name)
         for step in chosen:
             for name, value in self._results(step, values).items():
-                values[name] = value
+                values[name] = replaced.get(name, value)
                 if name in keep or (isinstance(value, np.ndarray) and value.dtype.kind in QUANTIZED):
                     shown[name] = _plain(value)
             for name in filter(None, step.inputs):
