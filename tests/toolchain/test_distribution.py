@@ -212,3 +212,19 @@ def test_a_fault_behind_what_folding_may_do_is_not_suspected() -> None:
     assert found is not None
     assert found.score > 1
     assert (found.channel, found.tap) == (2, 9)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_channels_that_show_nothing_do_not_make_the_others_loud(seed: int) -> None:
+    """Behind a Relu most outputs hide their error, and a tap meets few positions: many directions have no data."""
+    rng = np.random.default_rng(seed)
+    x = np.where(rng.random((75, 400)) < 0.04, rng.exponential(1.0, (75, 400)), 0.0).astype(np.float32)
+    w = (rng.standard_normal((200, 400)) * 0.07).astype(np.float32)
+    b = (rng.standard_normal(200) * 0.1).astype(np.float32)
+    taps = sample(x, w, b, in_order(x, w, b))
+    loud = taps.exact + np.sqrt(permitted(taps)) * rng.standard_normal(taps.exact.shape)
+    slope = np.where(rng.random(taps.slope.shape) < 0.8, np.nan, taps.slope)
+    found = examine(Taps(taps.data, taps.weights, taps.bias, taps.exact, loud, slope, taps.behind))
+    assert not found.suspicious, found
+    assert found.systematic is not None
+    assert found.systematic.score > 0.4, "the strongest of 80,000 directions is not far from what chance explains"

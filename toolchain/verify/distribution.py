@@ -345,14 +345,25 @@ def _alike(chunk: _Chunk) -> float:
 def _noise(chunk: _Chunk, inverse: Floats, factors: Floats, norm: Floats) -> Floats:
     """Standard deviation of the errors along a direction, over the permitted one.
 
-    As White's, which needs no model of the variance; from the middle channel where there are several, so that a
-    channel's fault does not count as its noise.
+    As White's, which needs no model of the variance; from the middle channel where several have values that show in
+    that direction, so that a channel's fault does not count as its noise. Channels without any say nothing of it.
     """
     squared = (chunk.error.swapaxes(1, 2) * inverse) ** 2 @ factors**2
     own = np.sqrt(_ratio(squared, norm**2))
-    if own.shape[1] >= 8 and factors.shape[1] >= 8:
-        own = np.broadcast_to(np.median(own, axis=1, keepdims=True), own.shape)
+    if own.shape[1] >= SEVERAL and factors.shape[1] >= SEVERAL:
+        own = np.where(np.count_nonzero(norm, axis=1, keepdims=True) >= SEVERAL, _middle(own, norm > 0), own)
     return np.clip(own, QUIETEST, LOUDEST)
+
+
+def _middle(values: Floats, known: NDArray[np.bool_]) -> Floats:
+    """Median of the known ones along the second axis, which stays with length 1; 0 where none is known."""
+    if known.all():
+        return np.asarray(np.median(values, axis=1, keepdims=True))
+    ordered = np.sort(np.where(known, values, np.inf), axis=1)
+    count = np.count_nonzero(known, axis=1, keepdims=True)
+    low = np.take_along_axis(ordered, np.maximum(count - 1, 0) // 2, axis=1)
+    high = np.take_along_axis(ordered, count // 2, axis=1)
+    return np.asarray(np.where(count > 0, (low + high) / 2, 0.0))
 
 
 def _ratio(a: Floats, b: Floats) -> Floats:
