@@ -7,12 +7,13 @@ which the two still part (``test_exclusions.py`` fails once they do not, so that
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from onnx import TensorProto
 
-from tests.graphs.sketch import Candidate, Graph, Sketch
+from tests.graphs.examples import float_weights, quantized_around_nothing, quantized_twice
+from tests.graphs.exclusion import Exclusion
+from tests.graphs.sketch import Candidate
 from tests.graphs.small import F32, after_adding, bracket, chain, one, quantized_twice_over, ramp
 
 NEWEST = 28
@@ -23,23 +24,6 @@ SHAPE_OF_POOLS = (
     "dilations[i] + 1) + 1) / strides_spatial_shape[i]); SAME_UPPER or SAME_LOWER: output_spatial_shape[i] = "
     'ceil(input_spatial_shape[i] / strides_spatial_shape[i])"'
 )
-
-
-@dataclass(frozen=True)
-class Exclusion:
-    """One known disagreement.
-
-    Attributes:
-        name: of the case.
-        reason: the sentence of the specification, and what the runtime does instead.
-        applies: whether a node may meet it.
-        example: a graph that does.
-    """
-
-    name: str
-    reason: str
-    applies: Callable[[Candidate], bool]
-    example: Callable[[], Graph]
 
 
 def barred(candidate: Candidate) -> bool:
@@ -120,36 +104,6 @@ SELECTING = ("MaxPool", "GlobalMaxPool", "Hardmax", "ThresholdedRelu", "ReduceMa
 
 def _among(names: tuple[str, ...]) -> Callable[[Candidate], bool]:
     return lambda c: c.op in names and c.special
-
-
-def _float_weights() -> Graph:
-    """A Conv of float weights between two pairs of steps into and out of 8 bits."""
-    weights = np.linspace(-1.0, 1.0, 24, dtype=F32).reshape(3, 8, 1, 1) ** 3
-    bias = np.array([0.003, 0.3, -0.1], F32)
-    before, after = (F32(0.0371), np.uint8(3)), (F32(0.0031), np.uint8(128))
-    return chain(
-        np.linspace(-1, 1, 64, dtype=F32).reshape(1, 8, 2, 4),
-        ("QuantizeLinear", before, {}),
-        ("DequantizeLinear", before, {}),
-        ("Conv", (weights, bias), {}),
-        ("QuantizeLinear", after, {}),
-        ("DequantizeLinear", after, {}),
-        opset=17,
-    )
-
-
-def _quantized_twice() -> Graph:
-    """A MaxPool with indices between a Clip and two pairs of steps into and out of 8 bits."""
-    sketch = Sketch(13, {"x": ramp(1, 1, 4)}, barred=lambda _: False)
-    scale, zero = sketch.constant(F32(0.3)), sketch.constant(np.uint8(0))
-    current = sketch.add("Clip", ["x", sketch.constant(F32(0)), sketch.constant(F32(3.1))])
-    current = sketch.add("MaxPool", [current], 2, kernel_shape=[2])
-    for op, attributes in (("QuantizeLinear", {}), ("DequantizeLinear", {}), ("Flatten", {"axis": 0})):
-        inputs = [current, scale, zero] if op.endswith("Linear") else [current]
-        current = sketch.add(op, inputs, **attributes)
-    current = sketch.add("QuantizeLinear", [current, scale, zero])
-    sketch.add("DequantizeLinear", [current, scale, zero])
-    return sketch.finish()
 
 
 EXCLUSIONS: tuple[Exclusion, ...] = (
@@ -279,6 +233,22 @@ EXCLUSIONS: tuple[Exclusion, ...] = (
         quantized_twice_over,
     ),
     Exclusion(
+        "nothing between two pairs of steps into and out of 8 bits",
+        'QuantizeLinear: "y = saturate((x / y_scale) + y_zero_point)". ONNX Runtime drops a Transpose that moves '
+        "nothing, then one of the two pairs around it, and gives the other's integers under its name",
+        lambda c: (
+            c.op == "Transpose" and bool(c.dequantized) and list(c.attributes["perm"]) == sorted(c.attributes["perm"])
+        ),
+        quantized_around_nothing,
+    ),
+    Exclusion(
+        "GlobalAveragePool between integers of very different scales",
+        'QuantizeLinear: "y = saturate((x / y_scale) + y_zero_point)" for any two scales. ONNX Runtime fuses the pool '
+        "into its QLinearGlobalAveragePool, which refuses factors of 256 and more",
+        lambda c: c.op == "QuantizeLinear" and c.sources[0] == "GlobalAveragePool",
+        lambda: bracket("GlobalAveragePool", ramp(1, 1, 1), 1.0, 0.0031, np.uint8),
+    ),
+    Exclusion(
         "GlobalLpPool of opset 22 without a kernel",
         "ONNX Runtime takes models of opset 22, and has no kernel for GlobalLpPool of that version",
         lambda c: c.op == "GlobalLpPool" and c.version == 22,
@@ -289,7 +259,7 @@ EXCLUSIONS: tuple[Exclusion, ...] = (
         "QuantizeLinear does not decrease, so that it may change places with a maximum, but not with its index: ONNX "
         "Runtime moves it in front of the pool, and where rounding makes two elements equal, the index is the first's",
         lambda c: c.op == "QuantizeLinear" and c.sources[0] == "MaxPool",
-        lambda: _quantized_twice(),
+        quantized_twice,
     ),
     Exclusion(
         "float weights between integers",
@@ -299,7 +269,7 @@ EXCLUSIONS: tuple[Exclusion, ...] = (
         lambda c: (
             c.op in ("Conv", "ConvTranspose", "Gemm") and c.sources[0] == "DequantizeLinear" and "" in c.sources[1:]
         ),
-        lambda: _float_weights(),
+        float_weights,
     ),
     Exclusion(
         "AveragePool between integers under ceil_mode with count_include_pad",
@@ -353,6 +323,13 @@ EXCLUSIONS: tuple[Exclusion, ...] = (
         "into its QLinearSoftmax, which multiplies by the reciprocal of y_scale rounded down to a whole number",
         lambda c: c.op == "QuantizeLinear" and c.sources[0] == "Softmax",
         lambda: bracket("Softmax", F32([[0.0]]), 1.0, 0.6, np.uint8, axis=1),
+    ),
+    Exclusion(
+        "Relu before a Clip below zero, before opset 11",
+        'Clip-6: "max: Maximum value, above which element is replaced by max". ONNX Runtime fuses the Relu into the '
+        "Clip as a minimum of 0, which lies above the maximum, and refuses the node that it made",
+        lambda c: c.op == "Clip" and c.version < 11 and c.sources[0] == "Relu" and c.attributes.get("max", 0.0) < 0,
+        lambda: chain(F32([[-1, 1]]), ("Relu", (), {}), ("Clip", (), {"max": -0.25, "min": -0.25}), opset=7),
     ),
     Exclusion(
         "ceil_mode with a window that starts in the padding, before opset 22",

@@ -95,9 +95,9 @@ class Candidate:
         return tuple(self.attributes.get(name, (default,) * (len(self.shape) - 2)))
 
 
-MAKES_SPECIAL = frozenset({"Log", "Sqrt", "Pow", "Div", "Reciprocal", "ReduceLogSum", "Exp", "MaxPool", "GlobalLpPool",
-                           "Cast"})  # fmt: skip
-"""Operators that answer NaN or infinity for some finite inputs."""
+MAKES_SPECIAL = frozenset({"Log", "Sqrt", "Pow", "Div", "Reciprocal", "ReduceLogSum", "ReduceProd", "Exp", "MaxPool",
+                           "GlobalLpPool", "LRN", "Cast"})  # fmt: skip
+"""Operators that answer NaN or infinity for some finite inputs: by definition, or in float32 on the way."""
 
 
 @cache
