@@ -10,7 +10,7 @@ import json
 import struct
 import sys
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ NET = "lenet5-relu"
 KNOWN = 200_000
 """Instructions of the known loop in ``firmware.c``."""
 TICKS = 1 << 24
+"""Of SysTick: a layer of more than 10 million instructions, as floats in software take, would be counted short."""
 BORDERS = ("quantize_f32_s8", "dequantize_s8_f32")
 ARENA, CODE, FRAME = {"fast": 4608, "small": 2048}, 6144, 512
 
@@ -67,7 +68,10 @@ CASES = (
     Case("cortex-m55", "fast", "int8", 180_000),
     Case("cortex-m4", "small", "int8", None),
     Case("cortex-m55", "small", "int8", None),
+    Case("cortex-m4", "fast", "float32", None),
     Case("cortex-m7", "fast", "float32", 730_000),
+    Case("cortex-m33", "fast", "float32", None),
+    Case("cortex-m55", "fast", "float32", None),
 )
 
 
@@ -87,9 +91,7 @@ def instructions(binary: Path, target: Target, image: np.ndarray, folder: Path) 
 def counted(model: ir.Model, case: Case, folder: Path) -> tuple[list[tuple[str, int]], MemoryReport]:
     """Kernels with their instructions, and the memory of the build."""
     target = target_of(case.target)
-    if case.model == "float32":
-        target = replace(target, optimization="-O3")
-    made = translate(model, "network", kernels=target.kernels if case.mode == "fast" else "portable")
+    made = translate(model, "network", kernels=target.kernels if case.mode == "fast" else "small")
     parts = [folder / name for name in ("c", "measured", "built")]
     for part in parts:
         part.mkdir()
@@ -125,7 +127,7 @@ def row(case: Case, models: dict[str, ir.Model]) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
             bare, inner = counted(models["int8 borders"], case, Path(folder))
         proper, code = sum(n for _, n in bare), inner.code
-    held = case.model != "int8" or (report.arena <= ARENA[case.mode] and code <= CODE and frame <= FRAME)
+    held = case.model != "int8" or (report.arena <= ARENA[case.mode] and code <= CODE)
     return {
         "target": case.target,
         "mode": case.mode,
@@ -139,7 +141,7 @@ def row(case: Case, models: dict[str, ir.Model]) -> dict[str, Any]:
         "constants": report.constants + report.parameters,
         "stack": report.stack,
         "largest_frame": frame,
-        "held": held and (case.bar is None or proper <= case.bar),
+        "held": held and frame <= FRAME and (case.bar is None or proper <= case.bar),
         "layers": layers,
     }
 
@@ -149,10 +151,10 @@ def report(rows: list[dict[str, Any]]) -> str:
     lines = [
         f"# {NET} on Cortex-M: instructions an inference",
         "",
-        "Counted in QEMU (`-icount`), gcc, -O2 (float32: -O3); not cycles. The network proper takes and gives int8 "
+        "Counted in QEMU (`-icount`), gcc, -O2; not cycles. The int8 network proper takes and gives int8 "
         "(`--io int8`); with borders, it takes and gives float. Bytes as `onnx-edge compile` reports them; code and "
-        f"stack of the network proper. Bars: arena {ARENA['fast']:,} (fast) and {ARENA['small']:,} (small), code "
-        f"{CODE:,}, a stack frame {FRAME}. No peer is measured.",
+        f"stack of the network proper. Bars: of int8 arena {ARENA['fast']:,} (fast) and {ARENA['small']:,} (small) and "
+        f"code {CODE:,}; of all a stack frame {FRAME}. No peer is measured.",
         "",
         "| target | mode | model | instructions | bar | with borders | arena | code | constants | stack (frame) | ok |",
         "|---|---|---|---:|---:|---:|---:|---:|---:|---:|---|",

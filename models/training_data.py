@@ -92,8 +92,14 @@ def _from_split_folders(path: Path, image_input: ImageInput) -> TrainingData:
 
 
 def _held_out(data: datasets.Dataset, image_input: ImageInput) -> TrainingData:
+    """Every tenth picture of each class for validation; of fewer than ten the last one, of a single one none."""
     order = datasets.balanced_order(data.labels)
-    kept = np.arange(len(order)) % 10 == 9
+    _, classes, sizes = np.unique(data.labels[order], return_inverse=True, return_counts=True)
+    by_class = np.argsort(classes, kind="stable")
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[by_class] = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    size = sizes[classes]
+    kept = (rank % 10 == np.minimum(9, size - 1)) & (size > 1)
 
     def part(chosen: NDArray[np.int64]) -> datasets.Dataset:
         return datasets.Dataset(data.name, data.split, data.images[chosen], data.labels[chosen], data.classes)

@@ -80,7 +80,7 @@ class Bundle:
 def bundle(
     model: Path | str,
     *,
-    output: Path,
+    output: Path | str,
     data: str | None = None,
     synthetic: int | None = None,
     seed: int = 0,
@@ -108,7 +108,7 @@ def bundle(
         ToolchainError: what loading, the data and writing raise.
     """
     tell = progress or silent
-    path = Path(model)
+    path, output = Path(model), Path(output)
     loaded = load(path)
     tell(1, STEPS, "bundle")
     contents = _model_files(path, loaded)

@@ -53,7 +53,7 @@ def export(
     net: str,
     *,
     weights: Path | None = None,
-    output: Path,
+    output: Path | str,
     batch: int | str = 1,
     opset: int = MIN_OPSET,
     force: bool = False,
@@ -89,6 +89,7 @@ def export(
         UnsupportedError: PyTorch cannot export the module.
         ModelsError: the network, its weights or PyTorch are missing.
     """
+    output = Path(output)
     check_output(output, force=force)
     _check(batch, opset, weights, seed)
     tell = progress or silent

@@ -53,6 +53,39 @@ def fuse(graph: ir.Graph, scopes: Mapping[ir.Node, str], wanted: Mapping[str, Lo
         _replace(graph, nodes, outside.pop(), leaving[0], facts)
 
 
+def pool_means(graph: ir.Graph) -> None:
+    """Replace each mean over all spatial axes by GlobalAveragePool, which is what AdaptiveAvgPool2d(1) was.
+
+    They mean the same; runtimes and quantizers know the pool.
+
+    Args:
+        graph: changed in place.
+    """
+    for node in list(graph):
+        if node.op_type != "ReduceMean" or node.domain or not _is_spatial(node):
+            continue
+        source, axes = node.inputs
+        pool = ir.node("GlobalAveragePool", [source])
+        output, result = pool.outputs[0], node.outputs[0]
+        output.name, output.type, output.shape = result.name, result.type, result.shape
+        pool.metadata_props.update(node.metadata_props)
+        graph.insert_before(node, pool)
+        result.replace_all_uses_with(output, replace_graph_outputs=True)
+        graph.remove(node, safe=True)
+        if axes is not None and axes.name is not None and axes.name in graph.initializers and not axes.uses():
+            del graph.initializers[axes.name]
+
+
+def _is_spatial(node: ir.Node) -> bool:
+    """Whether a ReduceMean is over the axes behind batch and channels, all of them, and keeps them."""
+    source, axes = (*node.inputs, None)[:2]
+    if source is None or source.shape is None or axes is None or axes.const_value is None:
+        return False
+    rank, keep = len(source.shape), node.attributes.get("keepdims")
+    over = sorted(int(axis) % rank for axis in axes.const_value.numpy().reshape(-1)) if rank else []
+    return rank > 2 and over == list(range(2, rank)) and (keep is None or keep.as_int() == 1)
+
+
 def _replace(graph: ir.Graph, nodes: list[ir.Node], source: ir.Value, result: ir.Value, facts: LocalResponse) -> None:
     normalization = ir.node(
         "LRN",

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 
 import onnx_ir as ir
 
-from toolchain.fuse import LocalResponse, fuse
+from toolchain.fuse import LocalResponse, fuse, pool_means
 
 SCOPES = "pkg.torch.onnx.name_scopes"
 SIGNATURE = "graph_signature"
@@ -29,6 +29,7 @@ def tidy(model: ir.Model, normalizations: Mapping[str, LocalResponse] | None = N
         The model.
     """
     fuse(model.graph, {node: _scope(node) for node in model.graph}, normalizations or {})
+    pool_means(model.graph)
     _name(model.graph)
     _strip(model)
     return model

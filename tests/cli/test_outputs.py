@@ -131,6 +131,24 @@ def test_ctrl_c_at_work_is_exit_130_and_leaves_nothing(here: Path, verb: str) ->
     assert contents(here) == before
 
 
+def test_sigterm_is_exit_143_and_leaves_nothing(here: Path) -> None:
+    """What CI and ``timeout`` send."""
+    arguments = writing("quantize", here, "out.onnx")
+    before = contents(here)
+    done = subprocess.run(
+        [sys.executable, "-c", AT_STEP.replace("SIGINT", "SIGTERM"), *arguments],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
+        cwd=here,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 143, done.stderr
+    assert done.stderr.strip() == "onnx-edge: terminated; nothing half-written is left"
+    assert contents(here) == before
+
+
 WHILE_IMPORTING = """
 import sys, types
 class Interrupting:

@@ -16,22 +16,31 @@ POOLS = ((2, 2), (1, 2), (3, 3), (4, 4))
 OUT_CHANNELS = (1, 5, 8, 12, 15, 16, 17, 31, 32, 33, 48, 70)
 
 
-def convolutions(seed: int, count: int = 12) -> ir.Model:
-    """Convolutions with edges in every dimension; some with a pool or a function behind them."""
+def convolutions(seed: int, count: int = 12, *, real: bool = False) -> ir.Model:
+    """Convolutions with edges in every dimension; some with a pool or a function behind them; ``real`` in float."""
     channels = (1, 2, 3, 4, 6, 16, 19, 32)[seed % 8]
     generator = np.random.default_rng(seed)
     height, width = (int(v) for v in generator.integers(5, 18, 2))
-    return _side_by_side(seed, (1, channels, height, width), [_convolution] * count)
+    return _side_by_side(seed, (1, channels, height, width), [_convolution] * count, real=real)
 
 
-def dense_layers(seed: int, count: int = 8) -> ir.Model:
+def rows(seed: int, count: int = 12) -> ir.Model:
+    """Convolutions of one map, wider than a vector, most with a pool of 2 x 2."""
+    generator = np.random.default_rng(1000 + seed)
+    height, width = int(generator.integers(4, 12)), int(generator.integers(3, 80))
+    return _side_by_side(1000 + seed, (1, 1, height, width), [_row] * count)
+
+
+def dense_layers(seed: int, count: int = 8, *, real: bool = False) -> ir.Model:
     """Products with matrices of many widths."""
     features = (1, 3, 4, 16, 31, 64, 100, 257)[seed % 8]
-    return _side_by_side(seed, (1, features), [_dense] * count)
+    return _side_by_side(seed, (1, features), [_dense] * count, real=real)
 
 
-def _side_by_side(seed: int, shape: tuple[int, ...], layers: list[Callable[[Sketch], None]]) -> ir.Model:
-    sketch = Sketch(seed, shape, unsigned=seed % 3 == 2)
+def _side_by_side(
+    seed: int, shape: tuple[int, ...], layers: list[Callable[[Sketch], None]], *, real: bool = False
+) -> ir.Model:
+    sketch = Sketch(seed, shape, unsigned=seed % 3 == 2, real=real)
     source = (sketch.last, sketch.scale, sketch.zero, sketch.shape)
     outputs = []
     for layer in layers:
@@ -83,9 +92,34 @@ def _convolution(sketch: Sketch) -> None:
         _pool(sketch)
 
 
-def _pool(sketch: Sketch) -> None:
+def _row(sketch: Sketch) -> None:
+    """Most have what lets the outputs of a row be computed side by side: a stride of 1 along it, no other pool."""
+    height, width = sketch.shape[2:]
+    out = int(sketch.pick((1, 3, 4, 6, 7, 12, 16, 18)))  # type: ignore[call-overload]
+    kernel = [int(sketch.generator.integers(1, min(5, size) + 1)) for size in (height, width)]
+    pads = [int(sketch.generator.integers(0, k + 1)) for k in kernel * 2]
+    strides = [int(sketch.pick((1, 1, 2, 3))), int(sketch.pick((1, 1, 1, 1, 2)))]  # type: ignore[call-overload]
+    dilation = int(sketch.pick((1, 1, 2))) if (kernel[0] - 1) * 2 < height else 1  # type: ignore[call-overload]
+    w, b, scales = sketch.weights((out, 1, *kernel))
+    name = sketch.node(
+        "Conv", [sketch.last, w, b], kernel_shape=kernel, pads=pads, strides=strides, dilations=[dilation, 1]
+    )
+    reached = ((kernel[0] - 1) * dilation + 1, kernel[1])
+    size = [
+        (n + pads[i] + pads[i + 2] - reach) // strides[i] + 1
+        for i, (n, reach) in enumerate(zip((height, width), reached, strict=True))
+    ]
+    sketch.shape = (1, out, *size)
+    sketch.finish(name, max(60 * float(sketch.scale) * float(scales.mean()) * 70 * float(np.prod(kernel)) ** 0.5, 1e-3))
+    if sketch.generator.random() < 0.4:
+        sketch.finish(sketch.node("Tanh", [sketch.last]), 1.0)
+    if sketch.generator.random() < 0.8:
+        _pool(sketch, ((2, 2), (2, 2), (2, 2), (3, 1)))
+
+
+def _pool(sketch: Sketch, windows: tuple[tuple[int, int], ...] = POOLS) -> None:
     """Windows that do not overlap, so that the convolution takes them in; some drop a last row or column."""
-    wanted = POOLS[int(sketch.generator.integers(len(POOLS)))]
+    wanted = windows[int(sketch.generator.integers(len(windows)))]
     kernel = [min(n, k) for n, k in zip(sketch.shape[2:], wanted, strict=True)]
     name = sketch.node(str(sketch.pick(("MaxPool", "AveragePool"))), [sketch.last], kernel_shape=kernel, strides=kernel)
     sketch.shape = (*sketch.shape[:2], *(n // k for n, k in zip(sketch.shape[2:], kernel, strict=True)))

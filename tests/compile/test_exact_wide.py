@@ -10,7 +10,7 @@ from pathlib import Path
 import onnx_ir as ir
 import pytest
 
-from tests.compile.branches import convolutions, dense_layers
+from tests.compile.branches import convolutions, dense_layers, rows
 from tests.compile.conftest import Quantized
 from tests.compile.graphs import draw, feeds
 from tests.compile.running import linked, quickly_judged, write
@@ -62,6 +62,7 @@ def _usable(compiler: str, flags: Sequence[str]) -> None:
 
 def _graphs() -> list[tuple[str, ir.Model]]:
     made = [(f"convolutions {seed}", convolutions(seed)) for seed in range(8)]
+    made += [(f"rows {seed}", rows(seed)) for seed in range(6)]
     return made + [(f"dense {seed}", dense_layers(seed)) for seed in range(8)]
 
 
@@ -117,8 +118,7 @@ def test_devices(device: str, tmp_path: Path) -> None:
             pytest.skip(f"a tool of {name} is not installed")
     options = ("-cpu", processor) if processor else ()
     target = replace(target, flags=(*target.flags, *flags), run=(*target.run, *options))
-    for seed in (1, 4, 6):
-        model = convolutions(seed)
+    for seed, model in enumerate((convolutions(1), convolutions(4), convolutions(6), rows(0))):
         made = translate(model, "net", wide=True)
         folder = write(made, tmp_path / f"c{seed}")
         work = tmp_path / f"build{seed}"

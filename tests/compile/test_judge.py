@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from tests.compile.graphs import Sketch, feeds
 from tests.compile.running import linked
+from toolchain.compile.golden import selftest
 from toolchain.compile.judge import in_float, judge
 from toolchain.compile.program import Program
 from toolchain.compile.translate import translate
@@ -122,3 +124,24 @@ def test_floats_at_the_end_are_left_to_verify(tmp_path: Path) -> None:
     *exact, loose = verdict.layers
     assert (loose.tensor, loose.compared) == (sketch.last, 0)
     assert sum(layer.compared > 0 for layer in exact) == len(exact) - 1  # dequantized for the float layer
+
+
+def test_a_view_of_floats_is_as_loose_as_they_are() -> None:
+    """A Reshape moves nothing, so that no layer stands between a float layer and the integers behind it."""
+    sketch = Sketch(5, (1, 3, 4, 4))
+    sketch.conv()
+    size = int(np.prod(sketch.shape[1:]))
+    x = sketch.node("Flatten", [sketch.node("Exp", [sketch.node("Tanh", [sketch.last])])])
+    sketch.shape = (1, size)
+    sketch.finish(x, 2.7)
+    sketch.dense()
+    model = sketch.model()
+    made = translate(model, "net")
+    (behind,) = in_float(made.program)[1]
+    place = next(i for i, step in enumerate(made.program.steps) if step.call.output.name == behind)
+    text = selftest(model, made, feeds(model, 2, 5), "digest")["net_selftest.c"].decode()
+    marks = re.findall(r'^    \{"(\w+)", ([01])\},$', text, re.MULTILINE)
+    assert [name for name, _ in marks] == [step.name for step in made.program.steps]
+    exact = [mark == "1" for _, mark in marks]
+    assert exact[0], "the quantized image"
+    assert not any(exact[place:]), "a device's last bits may differ, and all that follows from them"

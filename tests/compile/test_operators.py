@@ -12,9 +12,11 @@ import onnx_ir as ir
 import pytest
 from onnx import helper, numpy_helper
 
-from tests.compile.graphs import EDGES, Sketch
+from tests.compile.graphs import EDGES, Sketch, feeds
 from tests.compile.running import quickly_judged
 from toolchain.compile.kernels import lowerings
+from toolchain.compile.translate import translate
+from toolchain.errors import UnsupportedError
 from toolchain.load import read
 from toolchain.verify import verify
 
@@ -277,6 +279,45 @@ def test_softmax_of_integers(columns: int, scale: float, tmp_path: Path) -> None
     given = [{"image": row[None]} for row in _everything(40, columns)]
     verdict = quickly_judged(model, given, tmp_path / "c", FLAGS, fused=True)
     assert verdict.ok, verdict.layers
+
+
+@pytest.mark.parametrize(("equal", "scale"), [(2, 1.0), (4, 0.5), (8, 0.25)])
+def test_softmax_just_below_a_tie(equal: int, scale: float, tmp_path: Path) -> None:
+    """``equal`` largest values, beside one whose exponential has no digit before 2^-128: less than half a step each."""
+    sketch = Sketch(1, (1, equal + 1), whole=True)
+    sketch.constants["k0"] = np.asarray(np.float32(0.5))  # of the input
+    name = sketch.node("Softmax", [sketch.last])
+    sketch.last = sketch._quantized(name, np.float32(scale), np.int8(-3))
+    model = sketch.model()
+    row = np.array([127] * equal + [-128], np.int8)
+    verdict = quickly_judged(model, [{"image": row[None]}], tmp_path / "c", FLAGS, fused=True)
+    assert verdict.ok, verdict.layers
+
+
+@pytest.mark.parametrize("bounds", [(None, 2.0), (-2.0, None), (0.0, 6.0)], ids=["above", "below", "both"])
+def test_clip_behind_a_convolution(bounds: tuple[float | None, float | None], tmp_path: Path) -> None:
+    sketch = Sketch(2, (1, 3, 5, 6))
+    w, b, _ = sketch.weights((4, 3, 2, 2))
+    limits = ["" if v is None else sketch.constant(np.asarray(np.float32(v))) for v in bounds]
+    conv = sketch.node("Conv", [sketch.last, w, b], kernel_shape=[2, 2])
+    sketch.shape = (1, 4, 4, 5)
+    sketch.finish(sketch.node("Clip", [conv, *limits]), 8.0)
+    model = sketch.model()
+    verdict = quickly_judged(model, feeds(model, 3, 0), tmp_path / "c", FLAGS, fused=True)
+    assert verdict.ok, verdict.layers
+    assert verdict.islands == ()
+
+
+def test_a_computed_bound_of_clip_is_refused() -> None:
+    """It may be computed behind the node whose rounding it would limit."""
+    sketch = Sketch(2, (1, 3))
+    w, b, _ = sketch.weights((4, 3))
+    dense = sketch.node("Gemm", [sketch.last, w, b], transB=1)
+    bound = sketch.node("ReduceMax", [sketch.last], keepdims=0)
+    sketch.shape = (1, 4)
+    sketch.finish(sketch.node("Clip", [dense, "", bound]), 8.0)
+    with pytest.raises(UnsupportedError, match="bounds are computed"):
+        translate(sketch.model(), "net")
 
 
 @pytest.mark.parametrize("beta", [0.5, 0.75, 1.0])

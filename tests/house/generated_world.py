@@ -83,7 +83,10 @@ def support() -> str:
             "operators",
             f"{len(registry())} of ai.onnx in the reference, in the versions that the [table](docs/operators.md) lists",
         ),
-        ("backends that `verify` judges", f"{', '.join(f'`{name}`' for name in BACKENDS)}; the tests judge `ort-cpu`"),
+        (
+            "backends that `verify` judges",
+            f"{', '.join(f'`{name}`' for name in BACKENDS)}; the tests judge all but those of CUDA",
+        ),
         (
             "execution providers",
             f"{', '.join(f'`{name}`' for name in PROVIDERS)}: those that the installed ONNX Runtime brings; "

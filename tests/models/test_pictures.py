@@ -170,6 +170,20 @@ def test_training_data_of_folders_and_npz(tmp_path: Path) -> None:
     validation = set(held_out.validation_images[:, 0, 0, 0].tolist())
     assert (len(train), len(validation)) == (45, 5)
     assert train | validation == set(range(50))
+    assert sorted(held_out.validation_labels.tolist()) == [0, 1, 2, 3, 4]
     np.savez(tmp_path / "u.npz", images=images, labels=np.full(50, -1))
     with pytest.raises(UsageError, match="without a label"):
         training_data.load(str(tmp_path / "u.npz"), GRAY, ("a", "b"))
+
+
+@pytest.mark.parametrize("sizes", [(40, 40), (30,) * 5, (20,) * 10, (100, 9, 2, 1)])
+def test_every_class_is_trained_and_validated(sizes: tuple[int, ...], tmp_path: Path) -> None:
+    """However many classes there are: a tenth of each is held out, one picture of few, none of a single one."""
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    images = np.zeros((len(labels), 1, 8, 10), np.uint8)
+    np.savez(tmp_path / "d.npz", images=images, labels=np.random.default_rng(0).permutation(labels))
+    data = training_data.load(str(tmp_path / "d.npz"), GRAY, tuple(map(str, range(len(sizes)))))
+    trained = np.bincount(data.train_labels, minlength=len(sizes)).tolist()
+    validated = np.bincount(data.validation_labels, minlength=len(sizes)).tolist()
+    assert validated == [0 if size == 1 else max(size // 10, 1) for size in sizes]
+    assert [a + b for a, b in zip(trained, validated, strict=True)] == list(sizes)

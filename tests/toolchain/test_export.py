@@ -42,6 +42,15 @@ class Net(nn.Module):
         maps = torch.relu(self.norm(self.conv(image))) * 0.1
         return self.head(self.even(self.lrn(maps)).mean((2, 3)))
 
+class Pooled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 6, 3)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.head = nn.Linear(6, 4)
+    def forward(self, image):
+        return self.head(self.pool(self.conv(image)).flatten(1))
+
 class TwoOutputs(Net):
     def forward(self, image):
         scores = super().forward(image)
@@ -144,6 +153,21 @@ def test_a_users_own_network_in_a_fixed_batch(users: None, tmp_path: Path) -> No
     described = ImageInput.from_json(model.metadata_props["onnx_edge.input"])
     assert (described.mean, described.std, described.color) == ((0.5,) * 3, (1.0,) * 3, "rgb")
     assert len(json.loads(model.metadata_props["onnx_edge.labels"])) == 4
+
+
+def test_a_mean_over_the_picture_is_a_global_pool(users: None, tmp_path: Path) -> None:
+    """AdaptiveAvgPool2d(1), which PyTorch takes apart; quantizers and runtimes know the pool."""
+    pooled = load(export("users_net:Pooled", seed=1, output=tmp_path / "p.onnx", shape=(3, 10, 12)).output)
+    assert [node.op_type for node in pooled.graph] == ["Conv", "GlobalAveragePool", "Reshape", "Gemm"]
+    assert "pool" in {node.name for node in pooled.graph}
+    assert len(pooled.graph.initializers) == 5
+    kinds = [
+        node.op_type
+        for node in load(
+            export("users_net:Net", seed=1, output=str(tmp_path / "n.onnx"), shape=(3, 10, 12)).output
+        ).graph
+    ]
+    assert "ReduceMean" in kinds, "without the axes that it is over it is no pool"
 
 
 def test_what_pytorch_cannot_export_is_one_line(users: None, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from toolchain import data
 from toolchain.errors import FileError, OutputExistsError, UnknownNameError, UsageError
 from toolchain.load import load
 from toolchain.quantize import Scheme, quantize
-from toolchain.quantize.calibrate import observe
+from toolchain.quantize.calibrate import calibration_of, observe
 from toolchain.quantize.ranges import METHODS, Histogram, Range
 from toolchain.quantize.rewrite import float_layers, inexact_biases, observed, prepare
 from toolchain.quantize.static import convert
@@ -291,6 +291,14 @@ def test_the_gate_decides_what_is_written(tmp_path: Path) -> None:
 def test_held_out_data_never_calibrates(calibrate: str, judged: str | None, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         quantize(digits.model(), calibrate=calibrate, data=judged)
+
+
+def test_a_model_of_the_users_own_needs_its_own_data(exported: Exported) -> None:
+    """Ranges of somebody else's pictures would quantize it wrongly without a word."""
+    with pytest.raises(UsageError, match="give --calibrate NAME:train"):
+        quantize(digits.model())
+    assert calibration_of(load(exported("lenet5"))) == "mnist:train:512"
+    assert calibration_of(load(exported("lenet5-fashion"))) == "fashion-mnist:train:512"
 
 
 @pytest.mark.parametrize("name", ["test", "val"])

@@ -1,7 +1,8 @@
 """``onnx-edge``: finds the verb; turns every error into one line and an exit code, here and nowhere else.
 
 Exit codes: 0 done; 1 a gate failed; 2 usage; 3 a provider, device, tool or package is missing; 4 network;
-5 file; 6 refused as unsafe; 70 internal error; 130 interrupted; 141 the reader of the output went away.
+5 file; 6 refused as unsafe; 70 internal error; 130 interrupted; 141 the reader of the output went away;
+143 terminated.
 """
 
 from __future__ import annotations
@@ -10,10 +11,13 @@ import contextlib
 import errno
 import importlib
 import os
+import signal
 import sys
+import threading
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import metadata
 from typing import Any
 
@@ -26,7 +30,7 @@ from toolchain.errors import FileError, MissingError, NetworkError, ToolchainErr
 
 PROGRAM = "onnx-edge"
 DEBUG = "ONNX_EDGE_DEBUG"
-INTERNAL, INTERRUPTED, BROKEN_PIPE = 70, 130, 141
+INTERNAL, INTERRUPTED, BROKEN_PIPE, TERMINATED = 70, 130, 141, 143
 
 VERBS = {
     "train": "Train a network: data to weights.",
@@ -116,29 +120,52 @@ EXIT_CODES: dict[type[BaseException], int] = {
 }
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: what CI and ``timeout`` send where a person presses Ctrl-C."""
+
+
+def _terminate(number: int, frame: object) -> None:
+    del number, frame
+    raise Terminated
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Let SIGTERM end the work as Ctrl-C does: what is half-written is taken away."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 def exit_code(error: BaseException) -> int:
     """The exit code that an error ends the command with."""
-    if _interrupted(error):
-        return INTERRUPTED
+    stop = _interruption(error)
+    if stop is not None:
+        return TERMINATED if isinstance(stop, Terminated) else INTERRUPTED
     if isinstance(error, ToolchainError | click.ClickException):
         return error.exit_code
     return next((EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES), INTERNAL)
 
 
-def _interrupted(error: BaseException | None) -> bool:
-    """Whether Ctrl-C is at the bottom: extension modules that it stops while they load report an ImportError."""
+def _interruption(error: BaseException | None) -> KeyboardInterrupt | None:
+    """Ctrl-C, if it is at the bottom: extension modules that it stops while they load report an ImportError."""
     while error is not None:
         if isinstance(error, KeyboardInterrupt):
-            return True
+            return error
         error = error.__cause__ or error.__context__
-    return False
+    return None
 
 
 def line(error: BaseException) -> str:
     """An error as one line."""
     code = exit_code(error)
-    if code == INTERRUPTED:
-        text = "interrupted; nothing half-written is left"
+    if code in (INTERRUPTED, TERMINATED):
+        text = f"{'interrupted' if code == INTERRUPTED else 'terminated'}; nothing half-written is left"
     elif isinstance(error, click.UsageError):
         path = error.ctx.command_path if error.ctx else PROGRAM
         text = f"{error.format_message().rstrip('.')}; see `{path} --help`"
@@ -167,8 +194,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not sys.warnoptions and not os.environ.get(DEBUG):
         warnings.simplefilter("ignore")  # of libraries; an error is one line
     try:
-        outcome = group.main(args=arguments, prog_name=PROGRAM, standalone_mode=False)
-        sys.stdout.flush()
+        with terminable():
+            outcome = group.main(args=arguments, prog_name=PROGRAM, standalone_mode=False)
+            sys.stdout.flush()
     except SystemExit as stop:  # --help without arguments, shell completion
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except BrokenPipeError:

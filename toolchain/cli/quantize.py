@@ -27,10 +27,9 @@ from toolchain.quantize import Quantization, Scheme, quantize
 @output_option(what="The int8 ONNX file to write.")
 @click.option(
     "--calibrate",
-    default="mnist:train:512",
-    show_default=True,
     metavar="DATA",
-    help="Training data that ranges are observed on: NAME:train[:COUNT], a folder, or an .npz.",
+    help="Training data that ranges are observed on: NAME:train[:COUNT], a folder, or an .npz; by default 512 samples "
+    "of what a network of the zoo was trained on.",
 )
 @data_option(what="Labelled data to judge on; by default the test split of the calibration data")
 @click.option(
@@ -74,7 +73,7 @@ from toolchain.quantize import Quantization, Scheme, quantize
 def command(
     model: Path,
     output: Path,
-    calibrate: str,
+    calibrate: str | None,
     data: str | None,
     method: str,
     percentile: float,

@@ -42,7 +42,11 @@ STYLES = {"ok": "green", "suspect": "yellow", "vacuous": "bold red", "defect": "
 @click.argument("model", type=MODEL, metavar="M.onnx", required=False)
 @click.argument("other", type=MODEL, metavar="[OTHER.onnx]", required=False)
 @click.option(
-    "--backend", default="ort-cpu", show_default=True, metavar="NAME", help="What is judged: ort-cpu, ort-cuda, ..."
+    "--backend",
+    default="ort-cpu",
+    show_default=True,
+    metavar="NAME",
+    help="What is judged: ort-cpu, ort-cuda, c, c-cortex-m7, ...",
 )
 @data_option(what="Real samples; a few dozen do")
 @synthetic_option

@@ -77,7 +77,7 @@ def compile(  # noqa: A001 - the verb's name
     model: ir.Model | Path | str,
     *,
     target: str = "host",
-    output: Path,
+    output: Path | str,
     options: Options | None = None,
     run: bool = False,
     golden: int | None = None,
@@ -105,7 +105,7 @@ def compile(  # noqa: A001 - the verb's name
     Raises:
         ToolchainError: the model has no exact C form, does not fit the target, or a tool is missing.
     """
-    chosen = options or Options()
+    chosen, output = options or Options(), Path(output)
     device = chosen.device(target)
     check_folder(output, force=force, mark=MARK)
     loaded = load(model) if isinstance(model, Path | str) else model
@@ -142,7 +142,7 @@ def _translated(model: ir.Model, name: str, options: Options, target: Target) ->
         fused=options.fused,
         wide=target.memory is None,
         winograd=options.winograd,
-        kernels=target.kernels if options.mode == "fast" else "portable",
+        kernels=target.kernels if options.mode == "fast" else "small",
         threads=options.threads,
     )
 

@@ -164,17 +164,17 @@ def _exact(program: Program, meant: Collection[str], floats: Collection[str]) ->
 
     Quantizing and dequantizing are exact on both sides; so is moving floats about.
     """
-    tainted: set[str] = set()
+    tainted: set[str] = set()  # memory, which a tensor shares with its views
     found = []
     for step in program.steps:
         output = step.call.output
         if (
             computes(step)
             or set(step.nodes) & set(floats)
-            or any(tensor.name in tainted for tensor in step.call.inputs)
+            or any(tensor.memory in tainted for tensor in step.call.inputs)
         ):
-            tainted.add(output.name)
-        found.append(output.name in meant and output.name not in tainted)
+            tainted.add(output.memory)
+        found.append(output.name in meant and output.memory not in tainted)
     return tuple(found)
 
 

@@ -113,10 +113,15 @@ def in_float(program: Program) -> tuple[frozenset[str], frozenset[str]]:
     """Tensors that depend on float arithmetic: floats, and the first integers that were rounded from them."""
     floats: set[str] = set()
     near: set[str] = set()
+    tainted: set[str] = set()  # memory, which a tensor shares with its views
     for step in program.steps:
         output = step.call.output
-        if computes(step) or any(tensor.name in floats for tensor in step.call.inputs):
-            (floats if output.element is Element.FLOAT else near).add(output.name)
+        if computes(step) or any(tensor.memory in tainted for tensor in step.call.inputs):
+            if output.element is Element.FLOAT:
+                floats.add(output.name)
+                tainted.add(output.memory)
+            else:
+                near.add(output.name)
     return frozenset(floats), frozenset(near)
 
 

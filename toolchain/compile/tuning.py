@@ -6,16 +6,24 @@ from collections.abc import Callable, Mapping, Sequence
 
 from toolchain.compile.kernels.dual import dual
 from toolchain.compile.kernels.patch import patch, vector
+from toolchain.compile.kernels.scalar import scalar
 from toolchain.compile.program import Layer
 from toolchain.errors import UnknownNameError
 
+
+def _beside_floats(integers: Callable[[Layer], Layer]) -> Callable[[Layer], Layer]:
+    """A set's integer kernels, and the float kernels of a core without vectors."""
+    return lambda layer: scalar(integers(layer))
+
+
 KERNELS: Mapping[str, Callable[[Layer], Layer]] = {
     "portable": lambda layer: layer,
-    "dual": dual,
-    "patch": patch,
-    "vector": vector,
+    "small": scalar,
+    "dual": _beside_floats(dual),
+    "patch": _beside_floats(patch),
+    "vector": _beside_floats(vector),
 }
-"""By the name that ``Target.kernels`` has; what a set has no kernel for stays as it is."""
+"""By the name that ``Target.kernels`` has, and of the smallest arena; what a set has no kernel for stays as it is."""
 
 MODES = ("fast", "small")
 """Of microcontrollers: kernels of the target, which work in some kilobytes; or the smallest arena."""

@@ -263,7 +263,8 @@ class _Walk:
         if step.facts.op_type == "Relu":
             pass
         else:
-            inputs = tuple(None if name is None else self.values[name] for name in step.inputs)
+            unknown = Tensor("", Element.FLOAT, ())  # neither the first input nor a bound that is computed is known yet
+            inputs = tuple(None if name is None else self.values.get(name, unknown) for name in step.inputs)
             least, most = bounds(Site(step, inputs, Tensor("", Element.INT8, ()), ()))
 
         def rounded(value: Fraction) -> int:

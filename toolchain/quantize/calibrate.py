@@ -7,6 +7,7 @@ from pathlib import Path
 
 import onnx_ir as ir
 
+from models import datasets, zoo
 from toolchain.data import Samples, batch_of
 from toolchain.errors import FileError, UsageError
 from toolchain.progress import Progress
@@ -17,6 +18,24 @@ from toolchain.session import Session, SessionOptions
 BUDGET = 64 << 20
 MAX_BATCH = 64
 HELD_OUT = ("test", "validation", "valid", "val")
+CALIBRATION_SAMPLES = 512
+NETWORK_KEY = "onnx_edge.network"
+
+
+def calibration_of(model: ir.Model) -> str:
+    """The training data of a network of the zoo.
+
+    Raises:
+        UsageError: it is another network, whose data nobody but the user knows.
+    """
+    known = {name: zoo.get(name).data for name in zoo.names()}
+    data = known.get(model.metadata_props.get(NETWORK_KEY, ""))
+    if data not in datasets.READERS:
+        raise UsageError(
+            "the ranges of activations are observed on training data, and this model does not say on which it was "
+            "trained; give --calibrate NAME:train[:COUNT], a folder of its training pictures, or an .npz"
+        )
+    return f"{data}:train:{CALIBRATION_SAMPLES}"
 
 
 def refuse_held_out(calibration: str, judged: str | None) -> None:

@@ -18,7 +18,7 @@ from toolchain.evaluate import Evaluation, evaluate
 from toolchain.files import check_output, write_bytes
 from toolchain.load import load
 from toolchain.progress import Progress, silent
-from toolchain.quantize.calibrate import observe, refuse_held_out
+from toolchain.quantize.calibrate import calibration_of, observe, refuse_held_out
 from toolchain.quantize.rewrite import (
     QDQ,
     FloatLayer,
@@ -32,7 +32,6 @@ from toolchain.quantize.rewrite import (
 from toolchain.session import Session, SessionOptions, serialized
 
 QUANTIZATION_KEY = "onnx_edge.quantization"
-CALIBRATE = "mnist:train:512"
 MAX_DROP = 0.1
 PER_CHANNEL_OPSET = 13
 SPEED_SAMPLES = 400
@@ -137,8 +136,8 @@ class Quantization:
 def quantize(
     model: ir.Model | Path | str,
     *,
-    output: Path | None = None,
-    calibrate: str | Samples = CALIBRATE,
+    output: Path | str | None = None,
+    calibrate: str | Samples | None = None,
     data: str | Samples | None = None,
     scheme: Scheme | None = None,
     exclude: Iterable[str] = (),
@@ -155,7 +154,8 @@ def quantize(
     Args:
         model: the float model or its file.
         output: the file to write; without one nothing is written.
-        calibrate: training data that ranges are observed on; held-out splits are refused.
+        calibrate: training data that ranges are observed on; held-out splits are refused. By default the data that a
+            network of the zoo was trained on; any other model needs its own.
         data: labelled data to judge on; by default the calibration data's test split.
         scheme: types, channels, symmetry and method.
         exclude: names of nodes to leave in float.
@@ -176,11 +176,12 @@ def quantize(
     """
     scheme, tell = scheme or Scheme(), progress or silent
     scheme.check()
+    output = None if output is None else Path(output)
     if output is not None:
         check_output(output, force=force)
     loaded = load(model) if isinstance(model, Path | str) else model
     _check_float(loaded)
-    training, test = _data(loaded, calibrate, data)
+    training, test = _data(loaded, calibrate or calibration_of(loaded), data)
     excluded = frozenset(exclude)
     quantized = convert(loaded, training, scheme, excluded, threads=threads, progress=tell)
     label = name or (Path(model).name if isinstance(model, Path | str) else str(loaded.graph.name))

@@ -4,15 +4,12 @@
 #include <math.h>
 #include <stddef.h>
 
+/* What has no loop of its own. */
 static float operated(broadcast_kind kind, float a, float b)
 {
     switch (kind) {
-    case BROADCAST_ADD:
-        return a + b;
     case BROADCAST_SUB:
         return a - b;
-    case BROADCAST_MUL:
-        return a * b;
     case BROADCAST_DIV:
         return a / b;
     case BROADCAST_MIN: /* a NaN stays one */
@@ -22,6 +19,8 @@ static float operated(broadcast_kind kind, float a, float b)
     case BROADCAST_POW:
         return powf(a, b);
     case BROADCAST_PRELU:
+    case BROADCAST_ADD: /* by line */
+    case BROADCAST_MUL:
     default:
         return (a < 0.0f) ? a * b : a;
     }

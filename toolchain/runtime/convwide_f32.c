@@ -151,7 +151,7 @@ static void one_strip(const convwide_f32_layer *l, const strip_f32 *s, const cha
     const int32_t area = l->pool_height * l->pool_width;
     const int32_t pixels = s->rows * l->out_width;
     const ptrdiff_t pitch = (ptrdiff_t)c->vectors * VF32_LANES;
-    const int32_t batch = (area < BATCH) ? BATCH / area : 1;
+    const int32_t batch = BATCH / area; /* a pool takes at most CONVWIDE_F32_POOL_AREA windows, which are fewer */
     float sums[BATCH * TILE_F32_CHANNELS];
     const float *x[BATCH];
     for (int32_t index = 0; index < pixels; index += batch) {

@@ -1,6 +1,7 @@
 /* Convolution of int8 maps in blocks of channels: see convwide_s8.h. */
 #include "convwide_s8.h"
 
+#include "convwide_rows_s8.h"
 #include "requantize_block_s8.h"
 
 /* A layer, and what follows from it for every tile. */
@@ -99,6 +100,19 @@ static void spread(const convwide_s8_plan *p, convwide_s8_strip strip, const int
     tile_s8_fill(tile, l->groups * p->plane, 0, TILE_S8_TAPS); /* met by weights of zero that fill up a last quad */
 }
 
+/* The largest sum of each channel of a block. */
+static void largest(int32_t (*sums)[TILE_S8_CHANNELS], int32_t block, int32_t area, int32_t *total)
+{
+    for (int32_t c = 0; c < TILE_S8_BLOCK; ++c) {
+        total[c] = sums[0][block + c];
+    }
+    for (int32_t i = 1; i < area; ++i) {
+        for (int32_t c = 0; c < TILE_S8_BLOCK; ++c) {
+            total[c] = larger(total[c], sums[i][block + c]);
+        }
+    }
+}
+
 /* One block of channels of a pixel, from the sums of its windows. */
 static void finish(
     const convwide_s8_plan *p, int32_t (*sums)[TILE_S8_CHANNELS], int32_t block, int32_t channel, int32_t count,
@@ -111,29 +125,19 @@ static void finish(
         return;
     }
     if (l->pool == CONVWIDE_S8_MAX_POOL) {
-        for (int32_t c = 0; c < TILE_S8_BLOCK; ++c) {
-            total[c] = sums[0][block + c]; /* the output rises with the sum */
-        }
-        for (int32_t i = 1; i < p->area; ++i) {
-            for (int32_t c = 0; c < TILE_S8_BLOCK; ++c) {
-                total[c] = larger(total[c], sums[i][block + c]);
-            }
-        }
+        largest(sums, block, p->area, total); /* the output rises with the sum */
         requantize_s8_block(&l->output, total, channel, count, out);
         return;
     }
-    const int32_t limit = larger(l->mean_bias, -l->mean_bias) + (p->area * 128);
+    int8_t levels[CONVWIDE_S8_POOL_AREA][TILE_S8_BLOCK] = {{0}};
     for (int32_t c = 0; c < TILE_S8_BLOCK; ++c) {
         total[c] = l->mean_bias;
     }
     for (int32_t i = 0; i < p->area; ++i) {
-        int8_t values[TILE_S8_BLOCK] = {0};
-        requantize_s8_block(&l->output, sums[i] + block, channel, count, values);
-        for (int32_t c = 0; c < TILE_S8_BLOCK; ++c) {
-            total[c] += values[c];
-        }
+        requantize_s8_levels(&l->output, sums[i] + block, channel, count, levels[i]);
     }
-    requantize_s8_same(&l->mean, total, limit, count, out);
+    requantize_s8_add(&l->output, levels, p->area, count, total);
+    requantize_s8_same(&l->mean, total, larger(l->mean_bias, -l->mean_bias) + (p->area * 128), count, out);
 }
 
 /* The output channels of a part, of all pixels of a strip. */
@@ -151,7 +155,6 @@ static void channels_of_strip(
     int32_t starts[TILE_S8_WINDOWS] = {0};
     int32_t from = place.plane;
     int32_t x = 0;
-    memset(sums, 0, sizeof sums);
     for (int32_t done = 0; done < pixels; done += most) {
         const int32_t count = smaller(most, pixels - done);
         for (int32_t i = 0; i < count; ++i) {
@@ -184,6 +187,9 @@ void convwide_s8(const convwide_s8_layer *layer, const int8_t *in, int8_t *out, 
     for (int32_t first = 0; first < l->out_height; first += l->tile_rows) {
         const convwide_s8_strip strip = {first, smaller(l->tile_rows, l->out_height - first)};
         spread(&p, strip, in, scratch);
+        if (l->rows.weights != NULL && convwide_s8_rows(l, strip.first, strip.rows, scratch, out) != 0) {
+            continue;
+        }
         for (int32_t group = 0; group < l->groups; ++group) {
             for (int32_t c = 0; c < channels; c += TILE_S8_CHANNELS) {
                 const int32_t channel = (group * filled) + c;

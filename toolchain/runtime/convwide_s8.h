@@ -27,6 +27,7 @@ typedef struct {
     convwide_s8_pool pool;
     int32_t pool_height, pool_width; /* of windows that do not overlap; 1 without a pool */
     tile_s8_weights weights; /* [groups][blocks of its output channels][kernel_height][quads][16][4] */
+    tile_s8_rows rows;       /* the same of a layer with one input channel, stride_x 1, and no pool or one of 2 x 2 */
     requantize_s8 output;    /* of each convolution output: [groups][blocks][16] */
     requantize_s8 mean;      /* of the sum over an average pool; one channel, with mean_bias added to the sum */
     int32_t mean_bias;
@@ -35,7 +36,7 @@ typedef struct {
 /* in:      [in_height][in_width][in_channels]
  * out:     [out_height][out_width][out_channels]; may lie before `in` and reach into what has been read
  * scratch: two bytes for every value of a tile, which has groups * input rows of tile_rows * tile_width * depth values
- *          and 4 more */
+ *          and 4 more, or TILE_S8_BEYOND more where there are weights of rows */
 void convwide_s8(const convwide_s8_layer *layer, const int8_t *in, int8_t *out, int8_t *scratch);
 
 #endif

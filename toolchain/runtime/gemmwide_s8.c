@@ -15,7 +15,6 @@ static void part_of_rows(
     const int32_t count = smaller(TILE_S8_WINDOWS, l->rows - first);
     int32_t starts[TILE_S8_WINDOWS] = {0};
     int32_t sums[TILE_S8_WINDOWS][TILE_S8_CHANNELS];
-    memset(sums, 0, sizeof sums);
     for (int32_t i = 0; i < count; ++i) {
         starts[i] = (first + i) * l->in_features;
     }

@@ -11,7 +11,8 @@ typedef struct {
     int32_t zero, low, high;
     const int32_t *starts;     /* [magnitudes + 1]: where the thresholds of each magnitude begin */
     const int16_t *levels;     /* [magnitudes]: the result of each with nothing but itself in the window */
-    const int32_t *thresholds; /* the largest sum of squares at which the result still is a level, from it downwards */
+    const int32_t *thresholds; /* the largest sum of squares at which the result still is a level, from it downwards;
+                                  NULL where every magnitude has one level */
 } lrn_s8_layer;
 
 /* in, out: [positions][channels], apart. */

@@ -1,7 +1,8 @@
 /* Softmax of each row of int8 values: see softmax_s8.h.
  *
- * A result is k or more where exp / sum >= (k - 1/2) scale, that is, where
- * exp 2^(shift + 1) >= (2 k - 1) mantissa sum. Both sides are computed in whole numbers: nothing is rounded. */
+ * A result is k or more where exp / sum > (k - 1/2) scale, that is, where
+ * exp 2^(shift + 1) > (2 k - 1) mantissa sum. Both sides are computed in whole numbers: nothing is rounded. Both are
+ * equal in no row but one of equal values, which is computed when the C is written. */
 #include "softmax_s8.h"
 
 #include <stddef.h>
@@ -54,14 +55,14 @@ static void shifted(const uint32_t number[SUM_WORDS], int32_t bits, uint32_t out
     }
 }
 
-static int not_below(const uint32_t a[SIDE_WORDS], const uint32_t b[SIDE_WORDS])
+/* Whether a is larger. If all digits agree, it is not: b holds the sum, of which digits were cut off. */
+static int above(const uint32_t a[SIDE_WORDS], const uint32_t b[SIDE_WORDS])
 {
-    for (int32_t i = 0; i < SIDE_WORDS; ++i) {
-        if (a[i] != b[i]) {
-            return a[i] > b[i];
-        }
+    int32_t i = 0;
+    while (i < SIDE_WORDS - 1 && a[i] == b[i]) {
+        ++i;
     }
-    return 1;
+    return a[i] > b[i];
 }
 
 /* The largest result that an exponential reaches, by halving what is left of low..high. */
@@ -80,7 +81,7 @@ static int8_t quotient(const softmax_s8_layer *l, int32_t difference, const uint
         memcpy(right + (SIDE_WORDS - SUM_WORDS), sum, SUM_WORDS * sizeof *sum);
         multiply(right, (2u * (uint32_t)(middle - l->zero)) - 1u);
         multiply(right, l->mantissa);
-        if (not_below(left, right)) {
+        if (above(left, right)) {
             least = middle;
         } else {
             most = middle - 1;

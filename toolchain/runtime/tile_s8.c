@@ -25,6 +25,9 @@
 #else
 #include "tile_s8_portable.h"
 #endif
+#if defined(TILE_S8_ROWS) && defined(TILE_S8_BIAS)
+#include "tile_s8_row.h"
+#endif
 
 void tile_s8_load(int8_t *tile, int32_t at, const int8_t *values, int32_t count)
 {
@@ -65,4 +68,22 @@ void tile_s8_sums(
     for (; i < count; ++i) {
         tile_s8_one(part, tile + ((ptrdiff_t)starts[i] * TILE_S8_VALUE), sums[i]);
     }
+}
+
+int tile_s8_row(
+    const tile_s8_rows *rows, int32_t channel, const int8_t *tile, int32_t start, int32_t outputs,
+    tile_s8_half sums[2])
+{
+#if defined(TILE_S8_ROWS)
+    tile_s8_row_of(rows, channel, tile + ((ptrdiff_t)start * TILE_S8_VALUE), outputs, sums);
+    return 1;
+#else
+    (void)rows;
+    (void)channel;
+    (void)tile;
+    (void)start;
+    (void)outputs;
+    (void)sums;
+    return 0;
+#endif
 }

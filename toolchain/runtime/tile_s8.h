@@ -47,9 +47,35 @@ tile_s8_part tile_s8_part_of(
     const tile_s8_window *window, const tile_s8_weights *weights, int32_t channel, int32_t channels);
 
 /* sums[i][c] = bias[c] + weights[c] . window i, for `count` windows that begin at the values `starts`. What lies in
- * sums[i] behind the last channel is of any value. */
+ * sums[i] behind the last channel is of any value, in whole blocks. */
 void tile_s8_sums(
     const tile_s8_part *part, const int8_t *tile, const int32_t *starts, int32_t count,
     int32_t (*sums)[TILE_S8_CHANNELS]);
+
+/* Rows: where the input has one channel, neighbouring outputs fill a vector better than output channels do. */
+enum {
+    TILE_S8_ROW = 32,     /* outputs of one call */
+    TILE_S8_HALF = 16,    /* every other one of them */
+    TILE_S8_TOGETHER = 6, /* most channels of one call */
+    TILE_S8_BEYOND = 36   /* values behind a tile that may be read */
+};
+
+typedef struct {
+    int32_t together;       /* channels whose weights lie side by side: 4 or 6 */
+    int32_t pairs;          /* of neighbouring taps in a window; the last of its row may be filled up with a zero */
+    const int32_t *offsets; /* [pairs]: where each lies, from the window's first value */
+    const int16_t *weights; /* [channels / together][pairs][together][2]; NULL: there are none, take windows */
+    const int32_t *bias;    /* [channels / together][together] */
+} tile_s8_rows;
+
+typedef int32_t tile_s8_half[TILE_S8_TOGETHER * TILE_S8_HALF]; /* [channels][TILE_S8_HALF] */
+
+/* sums[0][c][i], sums[1][c][i]: of the windows that begin at the values start + 2 i and start + 2 i + 1, for at least
+ * `outputs` windows, and the channels that lie together from `channel` on.
+ *
+ * Returns 0, and computes nothing, where tile_s8_sums is faster with this instruction set. */
+int tile_s8_row(
+    const tile_s8_rows *rows, int32_t channel, const int8_t *tile, int32_t start, int32_t outputs,
+    tile_s8_half sums[2]);
 
 #endif

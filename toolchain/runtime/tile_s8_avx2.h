@@ -12,6 +12,7 @@ enum {
     TILE_S8_LANES = 4  /* channels of a vector, two sums each */
 };
 #define TILE_S8_BIAS bias
+#define TILE_S8_ROWS
 
 typedef __m256i tile_s8_vector;
 typedef __m256i tile_s8_taps;
@@ -55,6 +56,22 @@ static inline void tile_s8_finish(tile_s8_vector a, tile_s8_vector b, const int3
     const __m256i ordered = _mm256_permute4x64_epi64(mixed, _MM_SHUFFLE(3, 1, 2, 0));
     const __m256i start = _mm256_loadu_si256((const __m256i *)(const void *)bias);
     _mm256_storeu_si256((__m256i *)(void *)sums, _mm256_add_epi32(ordered, start));
+}
+
+/* Of rows. */
+static inline tile_s8_vector tile_s8_splat(int32_t value)
+{
+    return _mm256_set1_epi32(value);
+}
+
+static inline tile_s8_taps tile_s8_run(const int8_t *x)
+{
+    return _mm256_lddqu_si256((const __m256i *)(const void *)x); /* gcc would load it again for each product */
+}
+
+static inline void tile_s8_write(tile_s8_vector sum, int32_t *sums)
+{
+    _mm256_storeu_si256((__m256i *)(void *)sums, sum);
 }
 
 #endif

@@ -10,6 +10,7 @@ enum {
     TILE_S8_VALUE = 1, /* bytes */
     TILE_S8_GROUP = 1  /* windows */
 };
+#define TILE_S8_ROWS
 
 static inline void tile_s8_store(int8_t *tile, const int8_t *values, int32_t count)
 {
@@ -48,6 +49,30 @@ static inline void tile_s8_group(
     const tile_s8_part *part, const int8_t *tile, const int32_t *starts, int32_t (*sums)[TILE_S8_CHANNELS])
 {
     tile_s8_one(part, tile + starts[0], sums[0]);
+}
+
+/* One output of a row. */
+static inline int32_t tile_s8_output(const tile_s8_rows *rows, int32_t channel, const int8_t *x)
+{
+    const int32_t within = channel % rows->together;
+    const int16_t *taps = rows->weights + ((((ptrdiff_t)channel - within) * rows->pairs) + within) * 2;
+    int32_t sum = rows->bias[channel];
+    for (int32_t pair = 0; pair < rows->pairs; ++pair) {
+        const int8_t *const from = x + rows->offsets[pair];
+        sum += (from[0] * taps[0]) + (from[1] * taps[1]);
+        taps += (ptrdiff_t)2 * rows->together;
+    }
+    return sum;
+}
+
+static inline void tile_s8_row_of(
+    const tile_s8_rows *rows, int32_t channel, const int8_t *first, int32_t outputs, tile_s8_half sums[2])
+{
+    for (int32_t c = 0; c < rows->together; ++c) {
+        for (int32_t i = 0; i < outputs; ++i) {
+            sums[i % 2][(c * TILE_S8_HALF) + (i / 2)] = tile_s8_output(rows, channel + c, first + i);
+        }
+    }
 }
 
 #endif

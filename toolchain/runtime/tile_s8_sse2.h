@@ -12,6 +12,7 @@ enum {
     TILE_S8_LANES = 2  /* channels of a vector, two sums each */
 };
 #define TILE_S8_BIAS bias
+#define TILE_S8_ROWS
 
 typedef __m128i tile_s8_vector;
 typedef __m128i tile_s8_taps;
@@ -63,6 +64,22 @@ static inline void tile_s8_finish(tile_s8_vector a, tile_s8_vector b, const int3
     const __m128i odd = _mm_castps_si128(_mm_shuffle_ps(left, right, _MM_SHUFFLE(3, 1, 3, 1)));
     const __m128i start = _mm_loadu_si128((const __m128i *)(const void *)bias);
     _mm_storeu_si128((__m128i *)(void *)sums, _mm_add_epi32(_mm_add_epi32(even, odd), start));
+}
+
+/* Of rows. */
+static inline tile_s8_vector tile_s8_splat(int32_t value)
+{
+    return _mm_set1_epi32(value);
+}
+
+static inline tile_s8_taps tile_s8_run(const int8_t *x)
+{
+    return _mm_loadu_si128((const __m128i *)(const void *)x);
+}
+
+static inline void tile_s8_write(tile_s8_vector sum, int32_t *sums)
+{
+    _mm_storeu_si128((__m128i *)(void *)sums, sum);
 }
 
 #endif

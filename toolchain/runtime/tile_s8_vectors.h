@@ -27,6 +27,15 @@ static inline tile_s8_sum tile_s8_product(tile_s8_sum sum, const int8_t *x, tile
     return made;
 }
 
+/* Sums behind the last channel, up to a whole block. */
+static inline void tile_s8_fill_up(const tile_s8_part *part, int32_t *sums)
+{
+    const int32_t step = 2 * TILE_S8_LANES;
+    for (int32_t c = ((part->channels + step - 1) / step) * step; c % TILE_S8_BLOCK != 0; ++c) {
+        sums[c] = 0;
+    }
+}
+
 /* The weights of a channel that begins a vector. */
 static inline const int8_t *tile_s8_channel(const tile_s8_part *part, int32_t channel)
 {
@@ -76,6 +85,9 @@ static inline void tile_s8_group(
         tile_s8_finish(s4.a, s4.b, bias, sums[4] + channel);
         tile_s8_finish(s5.a, s5.b, bias, sums[5] + channel);
     }
+    for (int32_t i = 0; i < TILE_S8_GROUP; ++i) {
+        tile_s8_fill_up(part, sums[i]);
+    }
 }
 
 /* Four vectors of channels hide the latency of their sums. */
@@ -107,6 +119,7 @@ static inline void tile_s8_one(const tile_s8_part *part, const int8_t *x, int32_
             tile_s8_finish(high.a, high.b, part->TILE_S8_BIAS + other, sums + other);
         }
     }
+    tile_s8_fill_up(part, sums);
 }
 
 #endif

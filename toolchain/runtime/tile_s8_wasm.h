@@ -12,6 +12,7 @@ enum {
     TILE_S8_LANES = 2  /* channels of a vector, two sums each */
 };
 #define TILE_S8_BIAS bias
+#define TILE_S8_ROWS
 
 typedef v128_t tile_s8_vector;
 typedef v128_t tile_s8_taps;
@@ -53,6 +54,22 @@ static inline void tile_s8_finish(tile_s8_vector a, tile_s8_vector b, const int3
     const v128_t even = wasm_i32x4_shuffle(a, b, 0, 2, 4, 6);
     const v128_t odd = wasm_i32x4_shuffle(a, b, 1, 3, 5, 7);
     wasm_v128_store(sums, wasm_i32x4_add(wasm_i32x4_add(even, odd), wasm_v128_load(bias)));
+}
+
+/* Of rows. */
+static inline tile_s8_vector tile_s8_splat(int32_t value)
+{
+    return wasm_i32x4_splat(value);
+}
+
+static inline tile_s8_taps tile_s8_run(const int8_t *x)
+{
+    return wasm_v128_load(x);
+}
+
+static inline void tile_s8_write(tile_s8_vector sum, int32_t *sums)
+{
+    wasm_v128_store(sums, sum);
 }
 
 #endif

@@ -1,9 +1,9 @@
-"""Look at the tensors of generated C: the backend ``c``, compiled for this machine."""
+"""Look at the tensors of generated C, compiled for this machine or for a target that an emulator stands for."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,13 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from toolchain.compile.generate import sources
+from toolchain.compile.device import answers, executable
+from toolchain.compile.generate import harness, sources
 from toolchain.compile.host import HostRun, shared_library
 from toolchain.compile.kernels.winograd import tiles_of
-from toolchain.compile.translate import translate
+from toolchain.compile.memory import measure
+from toolchain.compile.targets import Target, target_of
+from toolchain.compile.translate import Generated, translate
 from toolchain.ops.operator import Spec
 from toolchain.verify.kernels import EXACT, Kernel
 from toolchain.verify.observe import Observation
@@ -44,38 +47,35 @@ class CompiledBackend:
         model: the model; one sample is computed at a time.
         specs: types and shapes that are meant.
         winograd: compute convolutions of 3 x 3 by Winograd's algorithm, where that is faster.
+        target: runs it, in its emulator; this machine by default.
 
     Attributes:
         tiles: outputs of a tile along an axis, by the name of a Conv node that is so computed.
 
     Raises:
-        UnsupportedError: a node has no C kernel.
-        MissingError: no C compiler.
+        UnsupportedError: a node has no C kernel, or the network does not fit the target.
+        MissingError: no C compiler, or no emulator.
     """
 
-    def __init__(self, model: ir.Model, specs: Mapping[str, Spec], *, winograd: bool = False) -> None:
-        made = translate(model, "network", shapes=_bound(model, specs), wide=True, winograd=winograd)
+    def __init__(
+        self, model: ir.Model, specs: Mapping[str, Spec], *, winograd: bool = False, target: Target | None = None
+    ) -> None:
+        chosen = target or target_of("host")
+        made = translate(
+            model,
+            "network",
+            shapes=_bound(model, specs),
+            wide=chosen.memory is None,
+            winograd=winograd,
+            kernels=chosen.kernels,
+        )
         self.model = model
         self.specs = specs
         self.program = made.program
         self.nodes = tuple(step.call.function for step in made.program.steps)
         self.widened: dict[str, Any] = {}
         self.tiles = tiles_of(made.program)
-        with tempfile.TemporaryDirectory(prefix="onnx-edge-") as work:
-            folder, observed, plain = (Path(work) / name for name in ("c", "observed", "plain"))
-            for path in (folder, observed, plain):
-                path.mkdir()
-            for name, content in made.files.items():
-                (folder / name).write_bytes(content)
-            files = sources(made.files)
-            self._observed = HostRun(
-                shared_library(folder, made.program, files, observed, flags=FLAGS), made.program, made.plan.size
-            )
-            self._plain = HostRun(
-                shared_library(folder, made.program, files, plain, flags=FLAGS, observed=False),
-                made.program,
-                made.plan.size,
-            )
+        self._run: Run = _on_host(made) if chosen.emulator is None else _in_emulator(made, chosen)
         named = {step.call.output.name for step in made.program.steps} & set(specs)
         self.watched = tuple(Watched(name) for name in sorted(named))
         self.kernels = {name: Kernel(EXACT) for name in named}
@@ -83,12 +83,62 @@ class CompiledBackend:
     def observe(self, feeds: Mapping[str, Array]) -> Observation:
         """Run sample by sample and fetch what every layer made."""
         count = len(next(iter(feeds.values())))
-        runs, same = [], True
-        for index in range(count):
-            sample = {name: array[index : index + 1] for name, array in feeds.items()}
-            seen = self._observed(sample)
-            outputs = self._plain.outputs(sample)
-            same &= all(seen[name].tobytes() == array.tobytes() for name, array in outputs.items() if name in seen)
-            runs.append({**seen, **outputs})
+        seen = self._run([{name: array[i : i + 1] for name, array in feeds.items()} for i in range(count)])
+        same = all(watched for _, watched in seen)
         names = {watched.model for watched in self.watched} | {tensor.name for tensor in self.program.outputs}
-        return Observation({name: np.concatenate([run[name] for run in runs]) for name in sorted(names)}, same)
+        return Observation({name: np.concatenate([run[name] for run, _ in seen]) for name in sorted(names)}, same)
+
+
+Run = Callable[[Sequence[dict[str, Array]]], list[tuple[dict[str, Array], bool]]]
+"""Samples of batch 1 to each one's tensors, and whether the network computes the same while nobody looks."""
+
+
+def _on_host(made: Generated) -> Run:
+    """Two libraries: one whose layers can be looked at, one as it is delivered."""
+    runs = []
+    with tempfile.TemporaryDirectory(prefix="onnx-edge-") as work:
+        folder = _written(made, Path(work))
+        for name in ("observed", "plain"):
+            built = Path(work) / name
+            built.mkdir()
+            watched = name == "observed"
+            library = shared_library(folder, made.program, sources(made.files), built, flags=FLAGS, observed=watched)
+            runs.append(HostRun(library, made.program, made.plan.size))
+    observed, plain = runs
+
+    def run(samples: Sequence[dict[str, Array]]) -> list[tuple[dict[str, Array], bool]]:
+        found = []
+        for sample in samples:
+            seen, outputs = observed(sample), plain.outputs(sample)
+            same = all(seen[name].tobytes() == array.tobytes() for name, array in outputs.items() if name in seen)
+            found.append(({**seen, **outputs}, same))
+        return found
+
+    return run
+
+
+def _in_emulator(made: Generated, target: Target) -> Run:
+    """One program; what is looked at is the very run that gives the answers."""
+    work = tempfile.TemporaryDirectory(prefix="onnx-edge-")
+    built = Path(work.name) / "built"
+    measured = Path(work.name) / "measured"
+    for path in (built, measured):
+        path.mkdir()
+    folder = _written(made, Path(work.name))
+    measure(made.program, made.plan, folder, sources(made.files), measured, target)[0].check(target)
+    text = harness(made.program, made.plan)
+    binary = executable(folder, made.program, sources(made.files), text, built, target)
+
+    def run(samples: Sequence[dict[str, Array]]) -> list[tuple[dict[str, Array], bool]]:
+        return [(seen, True) for seen in answers(made.program, binary, samples, target, Path(work.name) / "built")]
+
+    return run
+
+
+def _written(made: Generated, work: Path) -> Path:
+    """The generated files, in a folder of their own."""
+    folder = work / "c"
+    folder.mkdir()
+    for name, content in made.files.items():
+        (folder / name).write_bytes(content)
+    return folder

@@ -11,6 +11,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from toolchain.compile.targets import TARGETS, target_of
 from toolchain.data import Samples, batch_of, graph_inputs, samples
 from toolchain.errors import ToolchainError, UnknownNameError, UsageError
 from toolchain.load import load
@@ -34,10 +35,11 @@ from toolchain.verify.winograd import bounded
 
 Array = NDArray[Any]
 
-BACKENDS = {"ort-cpu": "cpu", "ort-cuda": "cuda", "ort-tensorrt": "tensorrt", "c": "cpu", "c-winograd": "cpu"}
-
-COMPILED = ("c", "c-winograd")
-"""Generated C; the second with Winograd's algorithm, which has a bound of its own."""
+DEVICES = {f"c-{name}": name for name, target in TARGETS.items() if target.emulator is not None}
+"""Generated C for a target, in its emulator."""
+COMPILED = ("c", "c-winograd", *DEVICES)
+"""Generated C: for this machine, also with Winograd's algorithm, which has a bound of its own; and for devices."""
+BACKENDS = {"ort-cpu": "cpu", "ort-cuda": "cuda", "ort-tensorrt": "tensorrt", **dict.fromkeys(COMPILED, "cpu")}
 
 
 def verify(
@@ -107,7 +109,8 @@ def _started(
 ) -> OnnxRuntimeBackend | CompiledBackend:
     """The backend, ready to be observed."""
     if backend in COMPILED:
-        return CompiledBackend(run, specs, winograd=backend == "c-winograd")
+        target = target_of(DEVICES[backend]) if backend in DEVICES else None
+        return CompiledBackend(run, specs, winograd=backend == "c-winograd", target=target)
     return OnnxRuntimeBackend(run, options, specs=specs, shapes_of=meant)
 
 

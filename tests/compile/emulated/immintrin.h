@@ -4,10 +4,16 @@
 #define EMULATED_IMMINTRIN_H
 
 /* What was asked for on the command line must not reach the compiler's header. */
+#if defined(__AVX512F__)
+#define EMULATED_AVX512F
+#endif
 #undef __AVX512F__
 #undef __AVX512VNNI__
 #undef __AVXVNNI__
 #include_next <immintrin.h>
+#if defined(EMULATED_AVX512F)
+#define __AVX512F__ 1 /* headers of the kernels ask again */
+#endif
 
 #include <stdint.h>
 #include <string.h>
@@ -72,6 +78,8 @@ static inline emulated_512 emulated_dot(emulated_512 sum, emulated_512 a, emulat
 #define _mm512_storeu_si512 emulated_store
 #define _mm512_add_epi32 emulated_add
 #define _mm512_dpbusd_epi32 emulated_dot
+
+#include "avx512_f32.h"
 
 #ifdef __AVX2__
 static inline __m256i emulated_dot_256(__m256i sum, __m256i a, __m256i b)

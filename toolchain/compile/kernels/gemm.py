@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from toolchain.compile.accumulators import folded, int8_weights, integer_bias, output_requantizer, scales_of
 from toolchain.compile.kernels.activation import IDLE, Activation, UnaryF32
-from toolchain.compile.kernels.conv import blocks, real_bias
+from toolchain.compile.kernels.conv import ConvF32, blocks, real_bias
 from toolchain.compile.kernels.matmul import real as matmul_of_two
 from toolchain.compile.kernels.unary import TableS8
 from toolchain.compile.lowering import Fixed, Lowered, Lowering, Site, finite
@@ -158,6 +158,28 @@ class GemmF32(Layer):
         if not isinstance(later, UnaryF32) or not self.activation.idle:
             return None
         return replace(self, activation=later.activation, **self.joined(later))
+
+
+def flattened(layer: ConvF32) -> GemmF32 | None:
+    """A convolution with one window, which is the whole map, as a dense layer, whose weights lie in the same order.
+
+    ``None`` for any other.
+    """
+    w = layer.window
+    whole = w.kernel == (w.in_height, w.in_width) and not w.padded and w.dilation == (1, 1)
+    if not whole or (w.out_height, w.out_width) != (1, 1) or layer.groups > 1 or layer.pool is not None:
+        return None
+    return GemmF32(
+        name=layer.name,
+        nodes=layer.nodes,
+        inputs=layer.inputs,
+        output=layer.output,
+        rows=1,
+        features=(w.kernel[0] * w.kernel[1] * w.in_channels, layer.output.shape[1]),
+        weights=layer.weights,
+        bias=layer.bias,
+        activation=layer.activation,
+    )
 
 
 def real_gemm(site: Site) -> Layer:

@@ -95,7 +95,7 @@ class LrnS8(Layer):
             high=y.high,
             starts=Constant("int32_t", np.array(self.starts, dtype=np.int32)),
             levels=Constant("int16_t", np.array(self.levels, dtype=np.int16)),
-            thresholds=Constant("int32_t", np.array(self.thresholds, dtype=np.int32)),
+            thresholds=Constant("int32_t", np.array(self.thresholds, dtype=np.int32)) if self.thresholds else None,
         )
         return Call("lrn_s8", layer, self.inputs, self.output)
 

@@ -6,7 +6,9 @@ result. The 256 possible ``e_j`` are a table of floors at 128 binary digits afte
 is known to n units of the last digit, and "is ``e_i / (S r) >= k - 1/2``?" is decided by products of integers unless
 both sides agree to about 110 digits. A true tie is rational, and a quotient of these sums is rational only if all
 arguments are equal (Lindemann and Weierstrass): that row is computed at compile time. So what is left undecided is no
-tie. No such row is known: one in 2^90 would be by chance. The kernel takes the floors for the values there.
+tie. Where all digits agree because the other exponentials vanish behind the last one (``2 / r`` largest values at a
+scale r that is a power of two), the sum is larger than its floor, and the quotient below the tie. Any other such row
+would be by chance, one in 2^80; none is known.
 """
 
 from __future__ import annotations

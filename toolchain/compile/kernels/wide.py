@@ -21,12 +21,16 @@ from toolchain.compile.requantize import Kind, Requantizer
 
 BLOCK, TAPS = 16, 4
 """``TILE_S8_BLOCK``, ``TILE_S8_TAPS`` of ``tile_s8.h``."""
+BEYOND = 36
+"""``TILE_S8_BEYOND``."""
 VALUE = 2
 """Most bytes of a value in a tile, whatever the instruction set."""
 TILE = 256 * 1024
 """Bytes of a tile that stay in a second-level cache, with the weights of some channels."""
 LEAST_CHANNELS = 8
 """Output channels of a group that are worth a block."""
+NARROW = 30
+"""Below it are the shifts of a pool's mean: its sums need no more digits."""
 SHIFT = 128
 """What some instruction sets add to every value."""
 
@@ -60,6 +64,8 @@ class ConvWideS8(ConvS8):
         taps = self.weights.data.reshape(channels, w.kernel[0], -1)
         tile_rows, tile_width, values = _tile(w, self.pool, self.groups)
         fields: dict[str, Value] = dict(plain.layer.fields)
+        if self.mean is not None and self.mean.kind is not Kind.HIGH and self.mean.shift >= NARROW:
+            raise ArithmeticError(f"{self.name}: the sum of a pool needs a shift by {self.mean.shift}")
         mean: dict[str, Value] = {key: fields[key] for key in ("mean", "mean_bias") if key in fields}
         for name in ("dilation_x", "padding", "pool", "pool_height", "pool_width", "weights", "bias", "output", *mean):
             del fields[name]
@@ -72,10 +78,17 @@ class ConvWideS8(ConvS8):
             pool=Symbol(f"CONVWIDE_S8_{'NO' if self.pool is None else 'MAX' if self.mean is None else 'AVERAGE'}_POOL"),
             **pool_fields(self.pool),
             weights=blocked(taps, self.bias.data, self.groups),
+            **({"rows": paired(taps, self.bias.data, w.dilation[0] * tile_width)} if self._has_rows() else {}),
             output=requantize_struct(filled_up(self.requantizer, self.groups)),
             **mean,
         )
-        return replace(plain, function="convwide_s8", layer=layer, scratch=VALUE * (values + TAPS))
+        beyond = BEYOND if self._has_rows() else TAPS
+        return replace(plain, function="convwide_s8", layer=layer, scratch=VALUE * (values + beyond))
+
+    def _has_rows(self) -> bool:
+        """Whether neighbouring outputs of one map may be computed side by side."""
+        w = self.window
+        return w.in_channels == 1 and w.stride[1] == 1 and (self.pool is None or self.pool.kernel == (2, 2))
 
 
 class GemmWideS8(GemmS8):
@@ -138,6 +151,30 @@ def blocked(taps: NDArray[Any], bias: NDArray[Any], groups: int) -> Struct:
         weights=Constant("int8_t", np.ascontiguousarray(ordered).ravel()),
         bias=Constant("int32_t", _filled(bias, groups)),
         bias_shifted=Constant("int32_t", _filled(shifted, groups)),
+    )
+
+
+def paired(taps: NDArray[Any], bias: NDArray[Any], pitch: int) -> Struct:
+    """A ``tile_s8_rows``.
+
+    Args:
+        taps: int8 [channels, rows, run] of one input channel.
+        bias: int32 [channels].
+        pitch: values of the tile from a row of taps to the next.
+    """
+    channels, rows, run = taps.shape
+    together = 6 if channels % 6 == 0 else 4
+    pairs = -(-run // 2)
+    padded = np.pad(taps, [(0, -channels % together), (0, 0), (0, 2 * pairs - run)])
+    ordered = padded.reshape(-1, together, rows * pairs, 2).transpose(0, 2, 1, 3)
+    offsets = pitch * np.arange(rows)[:, None] + 2 * np.arange(pairs)
+    return struct(
+        "tile_s8_rows",
+        together=together,
+        pairs=rows * pairs,
+        offsets=Constant("int32_t", offsets.astype(np.int32).ravel()),
+        weights=Constant("int16_t", np.ascontiguousarray(ordered, dtype=np.int16).ravel()),
+        bias=Constant("int32_t", np.pad(bias, (0, -channels % together))),
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from toolchain.compile.kernels.conv import BLOCK, ConvF32
-from toolchain.compile.kernels.gemm import GemmF32
+from toolchain.compile.kernels.gemm import GemmF32, flattened
 from toolchain.compile.kernels.lrn import LrnF32
 from toolchain.compile.kernels.pools import MaxPoolF32
 from toolchain.compile.kernels.window import Window
@@ -37,8 +37,9 @@ THREE_QUARTERS = 0.75
 def widened(layer: Layer) -> Layer:
     """The layer with a kernel for vectors, where there is one for its shape."""
     if isinstance(layer, ConvF32):
-        if _is_dense(layer):
-            return _dense(layer)
+        whole = flattened(layer)
+        if whole is not None:
+            return GemmWideF32(**vars(whole))
         if _is_row(layer):
             return ConvRowF32(**vars(layer))
         if layer.bias.data.size and layer.output.shape[1] // layer.groups >= LEAST_CHANNELS:
@@ -52,34 +53,11 @@ def widened(layer: Layer) -> Layer:
     return layer
 
 
-def _is_dense(layer: ConvF32) -> bool:
-    """Whether one window takes the whole input."""
-    w = layer.window
-    whole = w.kernel == (w.in_height, w.in_width) and not w.padded and w.dilation == (1, 1)
-    return whole and (w.out_height, w.out_width) == (1, 1) and layer.groups == 1 and layer.pool is None
-
-
 def _is_row(layer: ConvF32) -> bool:
     """Whether vectors along rows of the one input map serve better than over channels."""
     w = layer.window
     plain = w.in_channels == 1 and w.stride[1] == 1 and w.dilation == (1, 1) and w.out_width >= ROW_OUTPUTS // 4
     return plain and layer.output.shape[1] <= ROW_CHANNELS and (layer.pool is None or layer.pool.kernel == (2, 2))
-
-
-def _dense(layer: ConvF32) -> Layer:
-    """As a product with the flattened map, whose weights lie in the same order."""
-    w = layer.window
-    return GemmWideF32(
-        name=layer.name,
-        nodes=layer.nodes,
-        inputs=layer.inputs,
-        output=layer.output,
-        rows=1,
-        features=(w.kernel[0] * w.kernel[1] * w.in_channels, layer.output.shape[1]),
-        weights=layer.weights,
-        bias=layer.bias,
-        activation=layer.activation,
-    )
 
 
 class GemmWideF32(GemmF32):
