@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,7 +35,7 @@ VARIANTS = {
     "vnni": ("gcc", "-O3", "-march=icelake-server"),
     "sanitized": ("gcc", "-O1", "-mavx2", "-fsanitize=undefined", "-fno-sanitize-recover=all"),
 }
-OFTEN = {"baseline", "avx2", "vnni"}
+OFTEN = {"avx2", "vnni", "avx512-vnni", "portable", "cortex-a72", "i8mm"}
 """In every run; the others take their time behind the mark."""
 NEEDS = {"-mavx2": "avx2", "-msse4.1": "sse4_1", "-march=icelake-server": "avx512_vnni"}
 EMULATIONS = {
@@ -50,6 +50,11 @@ DEVICES = {
     "armv7": ("armv7", (), ""),
     "riscv": ("riscv", (), ""),
 }
+
+
+def often(variants: Iterable[str]) -> list[object]:
+    """The variants, with the mark on those that not every run takes."""
+    return [v if v in OFTEN else pytest.param(v, marks=pytest.mark.slow) for v in variants]
 
 
 def _usable(compiler: str, flags: Sequence[str]) -> None:
@@ -71,7 +76,7 @@ def _clean(verdict: Verdict, what: str) -> None:
     assert verdict.compared
 
 
-@pytest.mark.parametrize("variant", [v if v in OFTEN else pytest.param(v, marks=pytest.mark.slow) for v in VARIANTS])
+@pytest.mark.parametrize("variant", often(VARIANTS))
 def test_side_by_side(variant: str, tmp_path: Path) -> None:
     compiler, *flags = VARIANTS[variant]
     _usable(compiler, flags)
@@ -85,7 +90,7 @@ def test_side_by_side(variant: str, tmp_path: Path) -> None:
     assert {"convwide_s8", "gemmwide_s8"} <= called
 
 
-@pytest.mark.parametrize("variant", EMULATIONS)
+@pytest.mark.parametrize("variant", often(EMULATIONS))
 def test_emulated_instructions(variant: str, tmp_path: Path) -> None:
     """``tile_s8.c`` for instruction sets that this processor lacks, with their instructions written in C."""
     _usable("gcc", EMULATIONS[variant])
@@ -109,7 +114,7 @@ def test_random_graphs(seed: int, tmp_path: Path) -> None:
         _clean(verdict, str(fused))
 
 
-@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("device", often(DEVICES))
 def test_devices(device: str, tmp_path: Path) -> None:
     name, flags, processor = DEVICES[device]
     target = target_of(name)
