@@ -204,7 +204,7 @@ def _own(name: str, image_input: ImageInput | None, labels: tuple[str, ...] | No
     if image_input is None:
         raise UsageError(
             f"{name} returns a plain module, which does not say what pictures it takes; give its input size "
-            "and normalisation (input=ImageInput(...)), or return a models.zoo.Network"
+            "and normalisation (--shape 3,32,32 --mean ... --std ... of `export`), or return a models.zoo.Network"
         )
     if labels is None:
         labels = tuple(map(str, range(_outputs(made, image_input))))

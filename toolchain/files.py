@@ -19,8 +19,10 @@ def check_output(path: Path, *, force: bool) -> None:
 
     Raises:
         OutputExistsError: it exists and ``force`` is false.
-        FileError: its folder does not exist.
+        FileError: its folder does not exist, or it is a device, which a file must not take the place of.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise FileError(f"cannot write {path}: it is no plain file; give another name")
     if path.exists() and not force:
         raise OutputExistsError(path)
     if not path.absolute().parent.is_dir():

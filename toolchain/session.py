@@ -214,7 +214,7 @@ def _check_provider(name: str) -> None:
 
 def _native_options(ort: Any, options: SessionOptions) -> Any:
     native = ort.SessionOptions()
-    native.log_severity_level = 3
+    native.log_severity_level = 4  # errors are raised, and become one line
     if options.threads is not None:
         native.intra_op_num_threads = options.threads
         native.inter_op_num_threads = 1

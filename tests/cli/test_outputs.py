@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import signal
 import subprocess
@@ -166,3 +167,17 @@ def test_ctrl_c_while_the_command_line_is_imported_is_exit_130() -> None:
     )
     assert done.returncode == 130
     assert done.stderr.strip() == "onnx-edge: interrupted; nothing half-written is left"
+
+
+@pytest.mark.skipif(not Path("/dev/null").is_char_device(), reason="there is no /dev/null")
+def test_a_device_is_never_replaced(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file that is renamed over it would take its place for every program, with the rights to do so."""
+    device = here / "device"
+    os.mkfifo(device)
+    for target in (device, Path("/dev/null")):
+        code = main(["export", "lenet5", "-o", str(target), "--force"])
+        shown = capsys.readouterr()
+        assert code == 5, shown.err
+        assert f"cannot write {target}: it is no plain file" in shown.err
+    assert device.is_fifo()
+    assert Path("/dev/null").is_char_device()

@@ -219,3 +219,23 @@ def test_the_command_line(run_cli: RunCli, tmp_path: Path) -> None:
     assert bad.exit_code == 2
     assert "host" in bad.stderr
     assert not (tmp_path / "d").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (Options(winograd=True), "--winograd applies to no layer here"),
+        (Options(mode="small"), "--mode small is of microcontrollers; host is none"),
+    ],
+)
+def test_a_choice_without_effect_is_refused(options: Options, message: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=message):
+        compile_model(_one("Relu", [1, 3, 4, 4]), output=tmp_path / "c", options=options)
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_log_is_judged_without_other_data(run_cli: RunCli, tmp_path: Path) -> None:
+    (tmp_path / "serial.log").write_text("")
+    done = run_cli("verify", "--log", tmp_path / "serial.log", "--synthetic", "2")
+    assert done.exit_code == 2
+    assert "leave out OTHER.onnx and data" in done.stderr

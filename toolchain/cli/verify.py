@@ -111,6 +111,8 @@ def command(
     from toolchain.verify.options import MARK, Options
 
     if log is not None:
+        if data is not None or synthetic is not None or other is not None:
+            raise UsageError("--log judges a device on the samples of its self-test; leave out OTHER.onnx and data")
         judge_log(log, model, as_json)
         return
     if model is None:

@@ -19,6 +19,7 @@ from toolchain.compile.golden import digest, selftest
 from toolchain.compile.host import HostRun, shared_library
 from toolchain.compile.identifiers import identifier
 from toolchain.compile.judge import Verdict, judge
+from toolchain.compile.kernels.winograd import tiles_of
 from toolchain.compile.march import delivered as with_march
 from toolchain.compile.memory import MemoryReport, measure
 from toolchain.compile.options import Options
@@ -115,6 +116,11 @@ def compile(  # noqa: A001 - the verb's name
         loaded, entries = integer_ports(loaded)
         given = None if given is None else integer_samples(given, entries)
     made = _translated(loaded, named, chosen, device)
+    if chosen.winograd and not tiles_of(made.program):
+        raise UsageError(
+            "--winograd applies to no layer here: it takes float convolutions of 3 x 3 with stride 1 and 16 channels "
+            "or a multiple, where fewer products are faster; leave it out"
+        )
     if run and not any(step.call.output.quantization for step in made.program.steps):
         raise UsageError("--run compares the bytes of int8 models; judge a float one with `verify --backend c`")
     baked, given = _selftest(model, loaded, made, given, golden), given if run else None

@@ -50,7 +50,10 @@ class Options:
         """
         one_of("mode", self.mode, MODES)
         one_of("io", self.io, IO)
-        target = threaded(self._sized(target_of(name)), self.threads)
+        target = self._sized(target_of(name))
+        if self.mode != MODES[0] and target.memory is None:
+            raise UsageError(f"--mode {self.mode} is of microcontrollers; {target.name} is none; leave it out")
+        target = threaded(target, self.threads)
         return marched(target, self.march, winograd=self.winograd)
 
     def _sized(self, target: Target) -> Target:

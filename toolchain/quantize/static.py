@@ -211,6 +211,7 @@ def _completed(
 def _data(model: ir.Model, calibrate: str | Samples, judged: str | Samples | None) -> tuple[Samples, Samples]:
     """Calibration and test samples, from different sets."""
     named = calibrate.name if isinstance(calibrate, Samples) else calibrate
+    refuse_held_out(named, None)
     chosen = judged if judged is not None else _test_split(named)
     refuse_held_out(named, chosen.name if isinstance(chosen, Samples) else chosen)
     training, test = (
