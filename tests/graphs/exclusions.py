@@ -106,6 +106,11 @@ def _among(names: tuple[str, ...]) -> Callable[[Candidate], bool]:
     return lambda c: c.op in names and c.special
 
 
+def _moves_nothing(c: Candidate) -> bool:
+    order = c.attributes.get("perm", range(len(c.shape))[::-1])
+    return list(order) == sorted(order)
+
+
 EXCLUSIONS: tuple[Exclusion, ...] = (
     Exclusion(
         "SAME with dilations",
@@ -236,9 +241,7 @@ EXCLUSIONS: tuple[Exclusion, ...] = (
         "nothing between two pairs of steps into and out of 8 bits",
         'QuantizeLinear: "y = saturate((x / y_scale) + y_zero_point)". ONNX Runtime drops a Transpose that moves '
         "nothing, then one of the two pairs around it, and gives the other's integers under its name",
-        lambda c: (
-            c.op == "Transpose" and bool(c.dequantized) and list(c.attributes["perm"]) == sorted(c.attributes["perm"])
-        ),
+        lambda c: c.op == "Transpose" and bool(c.dequantized) and _moves_nothing(c),
         quantized_around_nothing,
     ),
     Exclusion(
