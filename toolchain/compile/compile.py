@@ -116,13 +116,7 @@ def compile(  # noqa: A001 - the verb's name
         loaded, entries = integer_ports(loaded)
         given = None if given is None else integer_samples(given, entries)
     made = _translated(loaded, named, chosen, device)
-    if chosen.winograd and not tiles_of(made.program):
-        raise UsageError(
-            "--winograd applies to no layer here: it takes float convolutions of 3 x 3 with stride 1 and 16 channels "
-            "or a multiple, where fewer products are faster; leave it out"
-        )
-    if run and not any(step.call.output.quantization for step in made.program.steps):
-        raise UsageError("--run compares the bytes of int8 models; judge a float one with `verify --backend c`")
+    _check(made, chosen, run)
     baked, given = _selftest(model, loaded, made, given, golden), given if run else None
     report, verdict, files = _written(loaded, made, output, device, given, baked, force, progress or silent)
     return Compilation(
@@ -137,6 +131,21 @@ def compile(  # noqa: A001 - the verb's name
         verdict=verdict,
         shared=tuple(step.name for step in made.program.steps if step.call.parts),
     )
+
+
+def _check(made: Generated, options: Options, run: bool) -> None:
+    """Refuse what would be asked for in vain.
+
+    Raises:
+        UsageError: no layer is computed as ``--winograd`` says, or ``--run`` would compare nothing.
+    """
+    if options.winograd and not tiles_of(made.program):
+        raise UsageError(
+            "--winograd applies to no layer here: it takes float convolutions of 3 x 3 with stride 1 and 16 channels "
+            "or a multiple, where fewer products are faster; leave it out"
+        )
+    if run and not any(step.call.output.quantization for step in made.program.steps):
+        raise UsageError("--run compares the bytes of int8 models; judge a float one with `verify --backend c`")
 
 
 def _translated(model: ir.Model, name: str, options: Options, target: Target) -> Generated:
