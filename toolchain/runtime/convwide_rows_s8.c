@@ -78,13 +78,13 @@ static void largest(
     const convwide_s8_layer *l, const row_part *part, tile_s8_half upper[2], tile_s8_half lower[2],
     half_row *values)
 {
-    int32_t total[TILE_S8_TOGETHER * HALF];
-    for (int32_t i = 0; i < part->channels * HALF; ++i) { /* the output rises with the sum */
-        const int32_t above = larger(upper[0][i], upper[1][i]);
-        total[i] = larger(above, larger(lower[0][i], lower[1][i]));
-    }
     for (int32_t k = 0; k < part->channels; ++k) {
-        finished(&l->output, total + (k * HALF), part->channel + k, part->pixels, values[k]);
+        int32_t total[HALF]; /* the output rises with the sum */
+        for (int32_t x = 0; x < HALF; ++x) {
+            const int32_t i = (k * HALF) + x;
+            total[x] = larger(larger(upper[0][i], upper[1][i]), larger(lower[0][i], lower[1][i]));
+        }
+        finished(&l->output, total, part->channel + k, part->pixels, values[k]);
     }
 }
 
