@@ -191,5 +191,5 @@ def test_the_sanitizers_see_a_step_beyond_the_arena(tmp_path: Path) -> None:
     host = TARGETS["host"]
     binary = executable(tmp_path / "c", made.program, sources(made.files), text, tmp_path / "build", host, SANITIZE)
     given = samples(model, "mnist:test:1")
-    with pytest.raises(MissingError, match="AddressSanitizer: global-buffer-overflow"):
+    with pytest.raises(MissingError, match=r"AddressSanitizer: (global-buffer-overflow|unknown-crash)"):
         list(answers(made.program, binary, [given.feeds(0, 1)], host, tmp_path / "build"))

@@ -80,7 +80,7 @@ def test_training_learns_and_repeats(tmp_path: Path, data: str, optimizer: str) 
     assert first.history == again.history
     assert first.validation_accuracy >= 0.9
     assert first.history[0].loss > first.history[-1].loss
-    assert all(epoch.samples == first.train_count == tiny.COUNT - 10 for epoch in first.history)
+    assert all(epoch.samples == first.train_count == tiny.COUNT - tiny.HELD_OUT for epoch in first.history)
     assert not list(tmp_path.rglob("*.checkpoint"))
 
 
@@ -258,7 +258,7 @@ def test_the_command_line_under_torchrun(tmp_path: Path, data: str) -> None:
     words = ("tests.models.tiny:network", "--data", data, "--epochs", "2", "--threads", "1", "-o", "n.safetensors")
     done = python(tmp_path, *launch, *words)
     assert done.returncode == 0, done.stderr
-    assert re.fullmatch(r"n\.safetensors: validation [\d.]+% of 10\n", done.stdout)
+    assert re.fullmatch(r"n\.safetensors: validation [\d.]+% of 9\n", done.stdout)
     assert done.stderr.count("epoch 2/2") == 1
     card = (tmp_path / "n.md").read_text()
     assert f"torchrun --nproc-per-node 2 -m models.train tests.models.tiny:network --data {data}" in card
