@@ -300,12 +300,8 @@ def report(facts: Mapping[str, Any]) -> str:
     lines.append("|---|---:|---:|---:|---|")
     for row in facts["cases"]:
         loop, bound, plain = (
-            f"{a['value'] * 1e6:.2f} [{a['low'] * 1e6:.2f}, {a['high'] * 1e6:.2f}]"
-            for a in (
-                row["in a C loop"],
-                row.get("added by a bound call") or row["added by the wrapper"],
-                row["added by the wrapper"],
-            )
+            "-" if a is None else f"{a['value'] * 1e6:.2f} [{a['low'] * 1e6:.2f}, {a['high'] * 1e6:.2f}]"
+            for a in (row["in a C loop"], row.get("added by a bound call"), row["added by the wrapper"])
         )
         lines.append(f"| {row['case']} | {loop} | {bound} | {plain} | {row['judged'] or 'final answer only'} |")
     return "\n".join(lines) + "\n"
