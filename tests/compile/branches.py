@@ -24,6 +24,14 @@ def convolutions(seed: int, count: int = 12, *, real: bool = False) -> ir.Model:
     return _side_by_side(seed, (1, channels, height, width), [_convolution] * count, real=real)
 
 
+def across(seed: int, count: int = 10, *, real: bool = False) -> ir.Model:
+    """Depthwise convolutions of as many channels as fill a vector, fewer, and more; functions behind some."""
+    channels = (2, 15, 16, 17, 31, 32, 40, 48)[seed % 8]
+    generator = np.random.default_rng(2000 + seed)
+    height, width = (int(v) for v in generator.integers(3, 22, 2))
+    return _side_by_side(2000 + seed, (1, channels, height, width), [_depthwise] * count, real=real)
+
+
 def rows(seed: int, count: int = 12) -> ir.Model:
     """Convolutions of one map, wider than a vector, most with a pool of 2 x 2."""
     generator = np.random.default_rng(1000 + seed)
@@ -90,6 +98,29 @@ def _convolution(sketch: Sketch) -> None:
         sketch.finish(sketch.node("Tanh", [sketch.last]), 1.0)
     if sketch.generator.random() < 0.6:
         _pool(sketch)
+
+
+def _depthwise(sketch: Sketch) -> None:
+    """A kernel of its own for each channel; with a chance of a pool, which then has no kernel over channels."""
+    channels, *spatial = sketch.shape[1:]
+    kernel = [int(sketch.generator.integers(1, min(5, size) + 1)) for size in spatial]
+    dilations = [int(sketch.pick((1, 1, 2))) if (k - 1) * 2 < n else 1 for k, n in zip(kernel, spatial, strict=True)]  # type: ignore[call-overload]
+    pads = [int(sketch.generator.integers(0, k + 1)) for k in kernel * 2]
+    strides = [int(sketch.pick((1, 1, 2, 3))) for _ in kernel]  # type: ignore[call-overload]
+    w, b, scales = sketch.weights((channels, 1, *kernel))
+    window = {"kernel_shape": kernel, "pads": pads, "strides": strides, "dilations": dilations}
+    name = sketch.node("Conv", [sketch.last, w, b], group=channels, **window)
+    size = [
+        (n + pads[i] + pads[i + 2] - dilations[i] * (kernel[i] - 1) - 1) // strides[i] + 1
+        for i, n in enumerate(spatial)
+    ]
+    sketch.shape = (1, channels, *size)
+    sketch.finish(name, max(60 * float(sketch.scale) * float(scales.mean()) * 70 * float(np.prod(kernel)) ** 0.5, 1e-3))
+    if sketch.generator.random() < 0.5:
+        function = str(sketch.pick(("Tanh", "Relu", "HardSwish", "LeakyRelu")))
+        sketch.finish(sketch.node(function, [sketch.last]), 1.0)
+    if sketch.generator.random() < 0.1:
+        _pool(sketch, ((2, 2),))
 
 
 def _row(sketch: Sketch) -> None:

@@ -85,7 +85,7 @@ def _bare(compiler: str) -> bool:
 def _sanitizing(
     compiler: Sequence[str | Path], flags: Sequence[str], sources: Sequence[str], folder: Path, into: Path
 ) -> tuple[Path, ...]:
-    return objects(compiler, [*_plain(flags), "-O1", *_checks(compiler[0])], sources, folder, into)
+    return objects(compiler, [*_plain(flags), "-Og", *_checks(compiler[0])], sources, folder, into)
 
 
 def _checks(compiler: str | Path) -> tuple[str, ...]:

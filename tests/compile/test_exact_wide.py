@@ -10,7 +10,7 @@ from pathlib import Path
 import onnx_ir as ir
 import pytest
 
-from tests.compile.branches import convolutions, dense_layers, rows
+from tests.compile.branches import across, convolutions, dense_layers, rows
 from tests.compile.conftest import Quantized
 from tests.compile.graphs import draw, feeds
 from tests.compile.running import linked, quickly_judged, write
@@ -68,6 +68,7 @@ def _usable(compiler: str, flags: Sequence[str]) -> None:
 def _graphs() -> list[tuple[str, ir.Model]]:
     made = [(f"convolutions {seed}", convolutions(seed)) for seed in range(8)]
     made += [(f"rows {seed}", rows(seed)) for seed in range(6)]
+    made += [(f"across {seed}", across(seed)) for seed in range(8)]
     return made + [(f"dense {seed}", dense_layers(seed)) for seed in range(8)]
 
 
@@ -87,7 +88,7 @@ def test_side_by_side(variant: str, tmp_path: Path) -> None:
         run = linked(made, tmp_path / str(index), flags, compiler=compiler)
         given = feeds(model, 3, index)
         _clean(judge(model, made.program, given, (run(sample) for sample in given)), what)
-    assert {"convwide_s8", "gemmwide_s8"} <= called
+    assert {"convwide_s8", "depthwise_s8", "gemmwide_s8"} <= called
 
 
 @pytest.mark.parametrize("variant", often(EMULATIONS))
@@ -123,7 +124,7 @@ def test_devices(device: str, tmp_path: Path) -> None:
             pytest.skip(f"a tool of {name} is not installed")
     options = ("-cpu", processor) if processor else ()
     target = replace(target, flags=(*target.flags, *flags), run=(*target.run, *options))
-    for seed, model in enumerate((convolutions(1), convolutions(4), convolutions(6), rows(0))):
+    for seed, model in enumerate((convolutions(1), convolutions(4), convolutions(6), rows(0), across(4))):
         made = translate(model, "net", wide=True)
         folder = write(made, tmp_path / f"c{seed}")
         work = tmp_path / f"build{seed}"

@@ -11,6 +11,7 @@ import onnx_ir as ir
 import pytest
 from onnx import helper
 
+from tests.compile.branches import across
 from tests.compile.running import write
 from tests.compile.test_float import _model
 from toolchain.compile.device import answers, executable
@@ -103,6 +104,16 @@ def test_every_width_keeps_the_bounds(build: str, monkeypatch: pytest.MonkeyPatc
     found = verify(_network(), backend="c", synthetic=2)
     assert found.ok, found.defects
     assert found.undisturbed
+
+
+@pytest.mark.parametrize("build", BUILDS)
+@pytest.mark.parametrize("seed", [1, 2, 7])
+def test_depthwise_convolutions_keep_the_bounds(build: str, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "FLAGS", BUILDS[build])
+    model = across(seed, real=True)
+    assert "depthwise_f32" in {step.call.function for step in translate(model, "net", wide=True).program.steps}
+    found = verify(model, backend="c", synthetic=2)
+    assert found.ok, found.defects
 
 
 @pytest.mark.parametrize("build", BUILDS)

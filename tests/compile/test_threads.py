@@ -11,7 +11,7 @@ import onnx_ir as ir
 import pytest
 from onnx import helper
 
-from tests.compile.branches import convolutions, dense_layers, rows
+from tests.compile.branches import across, convolutions, dense_layers, rows
 from tests.compile.conftest import Quantized
 from tests.compile.graphs import feeds
 from tests.compile.running import Feeds, linked, write
@@ -83,7 +83,7 @@ def test_float_layers_keep_every_bit(count: int, winograd: bool, tmp_path: Path)
 def test_int8_layers_keep_every_byte(count: int, tmp_path: Path) -> None:
     kernels: set[str] = set()
     for seed in range(4):
-        for kind in (convolutions, rows, dense_layers):
+        for kind in (convolutions, rows, dense_layers, across):
             model = kind(seed)
             made = translate(model, "net", wide=True, threads=count)
             kernels |= _kernels(made.program)
@@ -92,7 +92,7 @@ def test_int8_layers_keep_every_byte(count: int, tmp_path: Path) -> None:
             verdict = judge(model, made.program, given, (run(sample) for sample in given))
             assert verdict.ok
             assert verdict.compared
-    assert kernels == {"convwide_s8", "gemmwide_s8"}
+    assert kernels == {"convwide_s8", "depthwise_s8", "gemmwide_s8"}
 
 
 @pytest.mark.usefixtures("small")

@@ -135,6 +135,8 @@ def _with(layer: Struct, own: Mapping[str, Value]) -> Struct:
 SPLIT: Mapping[str, Callable[[Call, int], tuple[Part, ...]]] = {
     "convwide_f32": _rows,
     "convwide_s8": _rows,
+    "depthwise_f32": _rows,
+    "depthwise_s8": _rows,
     "winograd_f32": _rows,
     "gemmwide_f32": _features,
     "gemmwide_s8": _features,

@@ -100,7 +100,7 @@ static void spread(const convwide_s8_plan *p, convwide_s8_strip strip, const int
     tile_s8_fill(tile, l->groups * p->plane, 0, TILE_S8_TAPS); /* met by weights of zero that fill up a last quad */
 }
 
-/* The largest sum of each channel of a block. */
+/* The largest sum of each channel of a block; `total` may be the first of the sums. */
 static void largest(int32_t (*sums)[TILE_S8_CHANNELS], int32_t block, int32_t area, int32_t *total)
 {
     for (int32_t c = 0; c < TILE_S8_BLOCK; ++c) {
@@ -113,22 +113,13 @@ static void largest(int32_t (*sums)[TILE_S8_CHANNELS], int32_t block, int32_t ar
     }
 }
 
-/* One block of channels of a pixel, from the sums of its windows. */
-static void finish(
+/* One block of channels of an average pool, from the sums of its windows. */
+static void averaged(
     const convwide_s8_plan *p, int32_t (*sums)[TILE_S8_CHANNELS], int32_t block, int32_t channel, int32_t count,
     int8_t *out)
 {
     const convwide_s8_layer *const l = p->layer;
     int32_t total[TILE_S8_BLOCK];
-    if (l->pool == CONVWIDE_S8_NO_POOL) {
-        requantize_s8_block(&l->output, sums[0] + block, channel, count, out);
-        return;
-    }
-    if (l->pool == CONVWIDE_S8_MAX_POOL) {
-        largest(sums, block, p->area, total); /* the output rises with the sum */
-        requantize_s8_block(&l->output, total, channel, count, out);
-        return;
-    }
     int8_t levels[CONVWIDE_S8_POOL_AREA][TILE_S8_BLOCK] = {{0}};
     for (int32_t c = 0; c < TILE_S8_BLOCK; ++c) {
         total[c] = l->mean_bias;
@@ -140,6 +131,45 @@ static void finish(
     requantize_s8_same(&l->mean, total, larger(l->mean_bias, -l->mean_bias) + (p->area * 128), count, out);
 }
 
+/* One block of channels of some pixels, from the sums of their windows. */
+static void finish(
+    const convwide_s8_plan *p, int32_t (*sums)[TILE_S8_CHANNELS], int32_t block, int32_t channel, int32_t count,
+    int32_t pixels, int8_t *out)
+{
+    const convwide_s8_layer *const l = p->layer;
+    if (l->pool == CONVWIDE_S8_AVERAGE_POOL) {
+        for (int32_t i = 0; i < pixels; ++i) {
+            averaged(p, sums + (i * p->area), block, channel, count, out + ((ptrdiff_t)i * l->out_channels));
+        }
+        return;
+    }
+    for (int32_t i = 0; l->pool == CONVWIDE_S8_MAX_POOL && i < pixels; ++i) {
+        largest(sums + (i * p->area), block, p->area, sums[i] + block); /* the output rises with the sum */
+    }
+    requantize_s8_pixels(&l->output, pixels, sums[0] + block, TILE_S8_CHANNELS, channel, count, out, l->out_channels);
+}
+
+/* Where the windows of some pixels begin, pool by pool, from pixel *x of a row on; `from` is the row's first. */
+static int32_t find_starts(const convwide_s8_plan *p, int32_t from, int32_t *x, int32_t pixels, int32_t *starts)
+{
+    const convwide_s8_layer *const l = p->layer;
+    const int32_t step = l->pool_width * l->stride_x * p->depth;
+    const int32_t line = l->pool_height * l->stride_y * p->pitch;
+    for (int32_t i = 0; i < pixels; ++i) {
+        const int32_t corner = from + (*x * step);
+        *starts++ = corner;
+        for (int32_t k = 1; k < p->area; ++k) {
+            *starts++ = corner + p->corner[k];
+        }
+        *x += 1;
+        if (*x == l->out_width) {
+            *x = 0;
+            from += line;
+        }
+    }
+    return from;
+}
+
 /* The output channels of a part, of all pixels of a strip. */
 static void channels_of_strip(
     const convwide_s8_plan *p, convwide_s8_strip strip, const tile_s8_part *part, convwide_s8_place place,
@@ -148,8 +178,6 @@ static void channels_of_strip(
     const convwide_s8_layer *const l = p->layer;
     const int32_t pixels = strip.rows * l->out_width;
     const int32_t most = TILE_S8_WINDOWS / p->area;
-    const int32_t step = l->pool_width * l->stride_x * p->depth;
-    const int32_t line = l->pool_height * l->stride_y * p->pitch;
     int8_t *pixel = out + ((ptrdiff_t)strip.first * l->out_width * l->out_channels) + place.output;
     int32_t sums[TILE_S8_WINDOWS][TILE_S8_CHANNELS];
     int32_t starts[TILE_S8_WINDOWS] = {0};
@@ -157,24 +185,12 @@ static void channels_of_strip(
     int32_t x = 0;
     for (int32_t done = 0; done < pixels; done += most) {
         const int32_t count = smaller(most, pixels - done);
-        for (int32_t i = 0; i < count; ++i) {
-            for (int32_t k = 0; k < p->area; ++k) {
-                starts[(i * p->area) + k] = from + (x * step) + p->corner[k];
-            }
-            ++x;
-            if (x == l->out_width) {
-                x = 0;
-                from += line;
-            }
-        }
+        from = find_starts(p, from, &x, count, starts);
         tile_s8_sums(part, tile, starts, count * p->area, sums);
-        for (int32_t i = 0; i < count; ++i) {
-            for (int32_t c = 0; c < part->channels; c += TILE_S8_BLOCK) {
-                const int32_t wanted = smaller(TILE_S8_BLOCK, part->channels - c);
-                finish(p, sums + (i * p->area), c, place.channel + c, wanted, pixel + c);
-            }
-            pixel += l->out_channels;
+        for (int32_t c = 0; c < part->channels; c += TILE_S8_BLOCK) {
+            finish(p, sums, c, place.channel + c, smaller(TILE_S8_BLOCK, part->channels - c), count, pixel + c);
         }
+        pixel += (ptrdiff_t)count * l->out_channels;
     }
 }
 

@@ -6,6 +6,7 @@
  * a double. */
 #include "quantize_f32_s8.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #include "quantize_f32_s8_vectors.h"
@@ -57,57 +58,89 @@ static int8_t quantized(const quantize_f32_s8_layer *l, float value, float recip
 }
 
 #if defined(QUANTIZE_F32_S8_VECTORS)
-/* Values side by side. `out` may be `in`, which is read again where a value lies near a tie. */
-static int32_t quantized_blocks(const quantize_f32_s8_layer *l, const float *in, float reciprocal, int8_t *out)
+enum { BLOCK = 32 }; /* with 16, gcc takes the loops apart instead of using vectors */
+
+/* A block by its quotients in double, each rounded to the nearest integer, a tie to the even one, when a number that
+ * leaves no digits behind the point is added. Pictures of 8 bits often are ties from the first to the last. */
+static void rounded_block(const float *in, double scale, int32_t *nearest)
 {
-    enum { BLOCK = 32 }; /* with 16, gcc takes the loops apart instead of using vectors */
+    const double whole = 6755399441055744.0; /* 1.5 * 2^52 */
+    const double most = 512.0;
+    for (int32_t k = 0; k < BLOCK; ++k) {
+        const double quotient = (double)in[k] / scale;
+        const double known = (quotient == quotient) ? quotient : 0.0;
+        const double raised = (known < -most) ? -most : known;
+        const double held = (raised > most) ? most : raised;
+        nearest[k] = (int32_t)((held + whole) - whole);
+    }
+}
+
+/* Blocks of values side by side; gives how many values they hold. `out` may be `in`, which is read again where a value
+ * lies near a tie. */
+static int32_t
+quantized_blocks(const quantize_f32_s8_layer *l, const float *in, int32_t count, float reciprocal, int32_t step, int8_t *out)
+{
     const int32_t zero = l->zero;
     const int32_t low = l->low;
     const int32_t high = l->high;
     int32_t i = 0;
-    for (; i + BLOCK <= l->channels * l->plane; i += BLOCK) {
+    for (; i + BLOCK <= count; i += BLOCK) {
         int8_t block[BLOCK];
         int32_t nearest[BLOCK];
         int32_t doubts = 0;
         for (int32_t k = 0; k < BLOCK; k += 4) {
             doubts |= quantize_f32_s8_four(in + i + k, reciprocal, limit, 0.5f - near, nearest + k);
         }
+        if (doubts != 0) {
+            rounded_block(in + i, (double)l->scale, nearest);
+        }
         for (int32_t k = 0; k < BLOCK; ++k) {
             const int32_t y = nearest[k] + zero;
             const int32_t raised = (y < low) ? low : y;
             block[k] = (int8_t)((raised > high) ? high : raised);
         }
-        for (int32_t k = 0; doubts != 0 && k < BLOCK; ++k) {
-            block[k] = quantized(l, in[i + k], reciprocal);
+        if (step == 1) {
+            memcpy(out + i, block, sizeof block);
+        } else {
+            for (int32_t k = 0; k < BLOCK; ++k) {
+                out[(ptrdiff_t)(i + k) * step] = block[k];
+            }
         }
-        memcpy(out + i, block, sizeof block);
     }
     return i;
 }
 #else
-static int32_t quantized_blocks(const quantize_f32_s8_layer *l, const float *in, float reciprocal, int8_t *out)
+static int32_t
+quantized_blocks(const quantize_f32_s8_layer *l, const float *in, int32_t count, float reciprocal, int32_t step, int8_t *out)
 {
     (void)l;
     (void)in;
+    (void)count;
     (void)reciprocal;
+    (void)step;
     (void)out;
     return 0;
 }
 #endif
 
+/* out[i * step] from in[i]. */
+static void quantized_run(
+    const quantize_f32_s8_layer *l, const float *in, int32_t count, float reciprocal, int32_t step, int8_t *out)
+{
+    for (int32_t i = quantized_blocks(l, in, count, reciprocal, step, out); i < count; ++i) {
+        out[(ptrdiff_t)i * step] = quantized(l, in[i], reciprocal);
+    }
+}
+
 void quantize_f32_s8(const quantize_f32_s8_layer *layer, const float *in, int8_t *out)
 {
     const float reciprocal = 1.0f / layer->scale;
     if (layer->channels == 1 || layer->plane == 1) {
-        const int32_t count = layer->channels * layer->plane;
-        for (int32_t i = quantized_blocks(layer, in, reciprocal, out); i < count; ++i) {
-            out[i] = quantized(layer, in[i], reciprocal);
-        }
+        quantized_run(layer, in, layer->channels * layer->plane, reciprocal, 1, out);
         return;
     }
-    for (int32_t i = 0; i < layer->plane; ++i) {
-        for (int32_t channel = 0; channel < layer->channels; ++channel) {
-            *out++ = quantized(layer, in[(channel * layer->plane) + i], reciprocal);
-        }
+    for (int32_t channel = 0; channel < layer->channels; ++channel) {
+        const float *const plane = in + ((ptrdiff_t)channel * layer->plane);
+        quantized_run(layer, plane, layer->plane, reciprocal, layer->channels, out + channel);
     }
 }

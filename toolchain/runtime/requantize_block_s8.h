@@ -18,6 +18,25 @@ enum { REQUANTIZE_S8_BLOCK = 16 };
 #include "requantize_block_s8_wasm.h"
 #endif
 
+#if defined(REQUANTIZE_S8_VECTORS) && !defined(REQUANTIZE_S8_NUMBERS)
+/* What is made ready for sixteen channels before their sums are rounded: nothing. */
+typedef struct {
+    const requantize_s8 *q;
+    int32_t channel;
+} requantize_s8_numbers;
+
+static inline requantize_s8_numbers requantize_s8_numbers_of(const requantize_s8 *q, int32_t channel)
+{
+    const requantize_s8_numbers made = {q, channel};
+    return made;
+}
+
+static inline void requantize_s8_sixteen(const requantize_s8_numbers *n, const int32_t *sums, int8_t *out)
+{
+    requantize_s8_vectors(n->q, sums, n->channel, out);
+}
+#endif
+
 /* At most a block; a call of memcpy would take longer. */
 static inline void requantize_s8_copy(int8_t *out, const int8_t *from, int32_t count)
 {
@@ -110,6 +129,26 @@ static inline void requantize_s8_block(
     requantize_s8_levels(q, sums, channel, count, values);
     requantize_s8_map(q, count, values);
     requantize_s8_copy(out, values, count);
+}
+
+/* The same channels of some pixels: `sums` and `out` of the next one lie `next_sums` and `next_out` further on. */
+static inline void requantize_s8_pixels(
+    const requantize_s8 *q, int32_t pixels, const int32_t *sums, ptrdiff_t next_sums, int32_t channel, int32_t count,
+    int8_t *out, ptrdiff_t next_out)
+{
+    int32_t i = 0;
+#if defined(REQUANTIZE_S8_VECTORS)
+    if (count == REQUANTIZE_S8_BLOCK && q->table == NULL && requantize_s8_by_vectors(q)) {
+        const requantize_s8 own = *q; /* which no store to `out` can change */
+        const requantize_s8_numbers numbers = requantize_s8_numbers_of(&own, channel);
+        for (; i < pixels; ++i) {
+            requantize_s8_sixteen(&numbers, sums + (i * next_sums), out + (i * next_out));
+        }
+    }
+#endif
+    for (; i < pixels; ++i) {
+        requantize_s8_block(q, sums + (i * next_sums), channel, count, out + (i * next_out));
+    }
 }
 
 /* Adds to `count` totals the values of some blocks of levels. */

@@ -86,6 +86,8 @@ FAMILIES: dict[str, Callable[[int], Network]] = {
     "operators": _operators,
     "swishes": _floats(special.swishes),
     "wide convolutions": lambda index: Network(branches.convolutions(index), {"wide": True}),
+    "wide across": lambda index: Network(branches.across(3 * index + 2), {"wide": True}),
+    "wide floats across": _floats(lambda index: branches.across(3 * index + 1, real=True), wide=True),
     "wide map": lambda index: Network(branches.rows(index), {"wide": True}),
     "wide dense": lambda index: Network(branches.dense_layers(index), {"wide": True}),
     "wide integers": lambda index: Network(draw(200 + index), {"wide": True, "fused": index % 2 == 0}),

@@ -43,6 +43,8 @@ ROUNDS: dict[str, dict[str, int]] = {
         "without numbers": 1,
         "pooled nans": 1,
         "wide convolutions": 4,
+        "wide across": 3,
+        "wide floats across": 2,
         "wide map": 4,
         "wide dense": 4,
         "wide saturated": 1,
@@ -59,6 +61,8 @@ ROUNDS: dict[str, dict[str, int]] = {
     **{
         name: {
             "wide convolutions": 1,
+            "wide across": 2,
+            "wide floats across": 2,
             "wide map": 2,
             "wide map apart": 1,
             "wide dense": 1,

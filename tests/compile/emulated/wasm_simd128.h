@@ -116,6 +116,15 @@ static inline v128_t emulated_shuffle(v128_t a, v128_t b, const int *lanes)
 }
 #define wasm_i32x4_shuffle(a, b, c0, c1, c2, c3) emulated_shuffle((a), (b), (const int[4]){(c0), (c1), (c2), (c3)})
 
+static inline v128_t emulated_shuffle_16(v128_t a, v128_t b, const int *lanes)
+{
+    v128_t y;
+    EMULATED_EACH(k, 8) { y.h[k] = (lanes[k] < 8) ? a.h[lanes[k]] : b.h[lanes[k] - 8]; }
+    return y;
+}
+#define wasm_i16x8_shuffle(a, b, c0, c1, c2, c3, c4, c5, c6, c7) \
+    emulated_shuffle_16((a), (b), (const int[8]){(c0), (c1), (c2), (c3), (c4), (c5), (c6), (c7)})
+
 static inline v128_t wasm_i32x4_shr(v128_t x, uint32_t by)
 {
     EMULATED_EACH(k, 4) { x.i[k] >>= by % 32u; }

@@ -13,14 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolchain.compile.kernels import wide_floats
+from toolchain.compile.kernels.blocks import BLOCK, filled, filled_up
 from toolchain.compile.kernels.conv import ConvS8, pool_fields
+from toolchain.compile.kernels.depthwise import depthwise
 from toolchain.compile.kernels.gemm import GemmS8
 from toolchain.compile.kernels.window import Window
 from toolchain.compile.program import Call, Constant, Layer, Struct, Symbol, Value, requantize_struct, struct
-from toolchain.compile.requantize import Kind, Requantizer
+from toolchain.compile.requantize import Kind
 
-BLOCK, TAPS = 16, 4
-"""``TILE_S8_BLOCK``, ``TILE_S8_TAPS`` of ``tile_s8.h``."""
+TAPS = 4
+"""``TILE_S8_TAPS`` of ``tile_s8.h``."""
 BEYOND = 36
 """``TILE_S8_BEYOND``."""
 VALUE = 2
@@ -41,6 +43,9 @@ def widened(layers: Sequence[Layer]) -> tuple[Layer, ...]:
 
 
 def _widened(layer: Layer) -> Layer:
+    across = depthwise(layer)
+    if across is not None:
+        return across
     if isinstance(layer, GemmS8):
         return GemmWideS8(**vars(layer))
     if isinstance(layer, ConvS8) and _blocks_fit(layer):
@@ -149,8 +154,8 @@ def blocked(taps: NDArray[Any], bias: NDArray[Any], groups: int) -> Struct:
     return struct(
         "tile_s8_weights",
         weights=Constant("int8_t", np.ascontiguousarray(ordered).ravel()),
-        bias=Constant("int32_t", _filled(bias, groups)),
-        bias_shifted=Constant("int32_t", _filled(shifted, groups)),
+        bias=Constant("int32_t", filled(bias, groups)),
+        bias_shifted=Constant("int32_t", filled(shifted, groups)),
     )
 
 
@@ -176,19 +181,3 @@ def paired(taps: NDArray[Any], bias: NDArray[Any], pitch: int) -> Struct:
         weights=Constant("int16_t", np.ascontiguousarray(ordered, dtype=np.int16).ravel()),
         bias=Constant("int32_t", np.pad(bias, (0, -channels % together))),
     )
-
-
-def filled_up(made: Requantizer, groups: int) -> Requantizer:
-    """With numbers for the channels that fill up the blocks of each group."""
-    levels = made.high - made.low if made.kind is Kind.THRESHOLDS else 1
-    return replace(
-        made,
-        multipliers=tuple(_filled(np.array(made.multipliers, dtype=np.int64), groups, levels).tolist()),
-        shifts=tuple(_filled(np.array(made.shifts, dtype=np.int64), groups).tolist()) if made.shifts else (),
-    )
-
-
-def _filled(values: NDArray[Any], groups: int, each: int = 1) -> NDArray[Any]:
-    """[channels * each] with zeros for the channels that fill up the blocks of each group."""
-    split = values.reshape(groups, -1, each)
-    return np.pad(split, [(0, 0), (0, -split.shape[1] % BLOCK), (0, 0)]).ravel()

@@ -1,0 +1,125 @@
+/* Depthwise convolution of int8 maps: see depthwise_s8.h. */
+#include "depthwise_s8.h"
+
+#include <string.h>
+
+#include "depthwise_s8_vectors.h"
+#include "requantize_block_s8.h"
+
+enum { TOGETHER = 16 }; /* neighbouring outputs of a row whose taps are as far apart as they are */
+
+/* The windows of neighbouring outputs. */
+typedef struct {
+    const int8_t *taps[DEPTHWISE_S8_TAPS + 1]; /* of the first */
+    int32_t area;
+    int32_t count;
+    ptrdiff_t stride; /* from the taps of one to those of the next */
+} windows_s8;
+
+/* Some channels of one output from `c` on, of at most a block. */
+static void some_channels(
+    const depthwise_s8_layer *l, const windows_s8 *w, ptrdiff_t at, int32_t c, int32_t count, int32_t *sums)
+{
+    const int16_t *weights = l->weights + ((ptrdiff_t)2 * c);
+    for (int32_t i = 0; i < count; ++i) {
+        sums[i] = l->bias[c + i];
+    }
+    for (int32_t t = 0; t < w->area; t += 2) {
+        const int8_t *const a = w->taps[t] + at + c;
+        const int8_t *const b = w->taps[t + 1] + at + c;
+        for (int32_t i = 0; i < count; ++i) {
+            sums[i] += (a[i] * weights[2 * i]) + (b[i] * weights[(2 * i) + 1]);
+        }
+        weights += (ptrdiff_t)2 * l->in_channels;
+    }
+}
+
+/* `count` channels of the windows, of at most a block. */
+static void block(const depthwise_s8_layer *l, const windows_s8 *w, int32_t c, int32_t count, int8_t *out)
+{
+    int32_t sums[TOGETHER][REQUANTIZE_S8_BLOCK] = {{0}};
+    for (int32_t i = 0; i < w->count; ++i) {
+#if defined(DEPTHWISE_S8_VECTORS)
+        if (count == REQUANTIZE_S8_BLOCK) {
+            const int16_t *const weights = l->weights + ((ptrdiff_t)2 * c);
+            const int32_t pairs = (w->area + 1) / 2;
+            const ptrdiff_t pitch = (ptrdiff_t)2 * l->in_channels;
+            depthwise_s8_sixteen(w->taps, pairs, (i * w->stride) + c, weights, pitch, l->bias + c, sums[i]);
+            continue;
+        }
+#endif
+        some_channels(l, w, i * w->stride, c, count, sums[i]);
+    }
+    requantize_s8_pixels(
+        &l->output, w->count, sums[0], REQUANTIZE_S8_BLOCK, c, count, out + c, (ptrdiff_t)l->out_channels);
+}
+
+/* All channels of the windows. Every block is whole where there are channels for one: the last one begins earlier. */
+static void all_channels(const depthwise_s8_layer *l, const windows_s8 *w, int8_t *out)
+{
+    const int32_t last = l->in_channels - REQUANTIZE_S8_BLOCK;
+    if (last < 0) {
+        block(l, w, 0, l->in_channels, out);
+        return;
+    }
+    for (int32_t c = 0; c < last; c += REQUANTIZE_S8_BLOCK) {
+        block(l, w, c, REQUANTIZE_S8_BLOCK, out);
+    }
+    block(l, w, last, REQUANTIZE_S8_BLOCK, out);
+}
+
+/* Where the taps of the window at (top, left) lie: in the map, or else at the pixel of padding. */
+static void find_taps(
+    const depthwise_s8_layer *l, const int8_t *in, int32_t top, int32_t left, const int8_t *pixel, windows_s8 *w)
+{
+    int32_t y = top;
+    int32_t x = left;
+    int32_t column = 0;
+    const int8_t *last = pixel;
+    for (int32_t t = 0; t < w->area; ++t) {
+        const int held = y >= 0 && y < l->in_height && x >= 0 && x < l->in_width;
+        w->taps[t] = held ? in + ((((ptrdiff_t)y * l->in_width) + x) * l->in_channels) : pixel;
+        last = w->taps[t];
+        x += l->dilation_x;
+        ++column;
+        if (column == l->kernel_width) {
+            column = 0;
+            x = left;
+            y += l->dilation_y;
+        }
+    }
+    w->taps[w->area] = last; /* met by a weight of zero, where the taps are odd in number */
+}
+
+/* How many outputs of a row, of at most `most`, have windows that lie in the map, the first of them at (top, left). */
+static int32_t inside(const depthwise_s8_layer *l, int32_t top, int32_t left, int32_t most)
+{
+    const int32_t bottom = top + ((l->kernel_height - 1) * l->dilation_y);
+    const int32_t space = l->in_width - 1 - (left + ((l->kernel_width - 1) * l->dilation_x));
+    if (top < 0 || bottom >= l->in_height || left < 0 || space < 0) {
+        return 0;
+    }
+    const int32_t count = (space / l->stride_x) + 1;
+    return (count < most) ? count : most;
+}
+
+void depthwise_s8(const depthwise_s8_layer *layer, const int8_t *in, int8_t *out, int8_t *pixel)
+{
+    const depthwise_s8_layer *const l = layer;
+    windows_s8 w;
+    w.area = l->kernel_height * l->kernel_width;
+    w.stride = (ptrdiff_t)l->stride_x * l->in_channels;
+    memset(pixel, l->padding, (size_t)l->in_channels);
+    for (int32_t oy = 0; oy < l->out_height; ++oy) {
+        const int32_t top = (oy * l->stride_y) - l->pad_top;
+        for (int32_t ox = 0; ox < l->out_width; ox += w.count) {
+            const int32_t left = (ox * l->stride_x) - l->pad_left;
+            const int32_t rest = l->out_width - ox;
+            w.count = inside(l, top, left, (rest < TOGETHER) ? rest : TOGETHER);
+            w.count = (w.count > 0) ? w.count : 1;
+            find_taps(l, in, top, left, pixel, &w);
+            all_channels(l, &w, out);
+            out += (ptrdiff_t)w.count * l->out_channels;
+        }
+    }
+}
