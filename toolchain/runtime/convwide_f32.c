@@ -118,6 +118,26 @@ static vf32 pooled(convwide_f32_pool pool, const float *sums, ptrdiff_t pitch, i
     return (pool == CONVWIDE_F32_AVERAGE_POOL) ? vf32_div(result, vf32_splat((float)area)) : result;
 }
 
+/* Channels of `count` pixels to where they belong, none below `low` or above `high`; a NaN stays. */
+static void write(
+    const convwide_f32_layer *l, const channels_f32 *c, const float *sums, int32_t count, float *out, vf32 low,
+    vf32 high)
+{
+    const int32_t lanes = c->vectors * VF32_LANES;
+    const int32_t held = smaller(c->count, lanes);
+    for (int32_t k = 0; k < count; ++k) {
+        int32_t lane = 0;
+        for (; lane + VF32_LANES <= held; lane += VF32_LANES) {
+            vf32_store(out + lane, activationwide_f32_clamp(vf32_load(sums + lane), low, high));
+        }
+        if (lane < held) {
+            vf32_store_part(out + lane, activationwide_f32_clamp(vf32_load(sums + lane), low, high), held - lane);
+        }
+        sums += lanes;
+        out += l->out_channels;
+    }
+}
+
 /* Activation and pool; `count` pooled pixels from position `index` of the strip on. */
 static void finish(
     const convwide_f32_layer *l, const channels_f32 *c, float *sums, int32_t windows, int32_t index, int32_t count)
@@ -125,8 +145,8 @@ static void finish(
     const int32_t area = l->pool_height * l->pool_width;
     const ptrdiff_t pitch = (ptrdiff_t)c->vectors * VF32_LANES;
     const int late = l->pool == CONVWIDE_F32_MAX_POOL && activationwide_f32_rises(&l->activation);
-    float *out = c->out + ((ptrdiff_t)index * l->out_channels);
-    if (!late) {
+    const int clamps = l->activation.kind == ACTIVATION_CLAMP && l->pool != CONVWIDE_F32_AVERAGE_POOL;
+    if (!late && !clamps) {
         activationwide_f32(&l->activation, sums, windows * pitch);
     }
     for (int32_t k = 0; l->pool != CONVWIDE_F32_NO_POOL && k < count; ++k) {
@@ -134,16 +154,12 @@ static void finish(
             vf32_store(sums + (k * pitch) + lane, pooled(l->pool, sums + (k * area * pitch) + lane, pitch, area));
         }
     }
-    if (late) {
+    if (late && !clamps) {
         activationwide_f32(&l->activation, sums, count * pitch);
     }
-    for (int32_t k = 0; k < count; ++k) {
-        for (int32_t v = 0; v < c->vectors; ++v) {
-            const int32_t lane = v * VF32_LANES;
-            vf32_store_part(out + lane, vf32_load(sums + (k * pitch) + lane), c->count - lane);
-        }
-        out += l->out_channels;
-    }
+    const vf32 low = vf32_splat(clamps ? l->activation.alpha : -INFINITY);
+    const vf32 high = vf32_splat(clamps ? l->activation.beta : INFINITY);
+    write(l, c, sums, count, c->out + ((ptrdiff_t)index * l->out_channels), low, high);
 }
 
 static void one_strip(const convwide_f32_layer *l, const strip_f32 *s, const channels_f32 *c)

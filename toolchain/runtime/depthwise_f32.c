@@ -8,10 +8,11 @@
 
 enum { TOGETHER = 4 }; /* neighbouring outputs of a row, which share the weights that are loaded */
 
-/* The windows of neighbouring outputs. */
+/* The windows of neighbouring outputs, whose taps are as far apart as they are. */
 typedef struct {
     const float *taps[DEPTHWISE_F32_TAPS]; /* of the first */
     int32_t area;
+    int32_t count;
     ptrdiff_t stride; /* floats from the taps of one to those of the next */
 } windows_f32;
 
@@ -27,7 +28,7 @@ static float one_sum(const depthwise_f32_layer *l, const windows_f32 *w, ptrdiff
     return sum;
 }
 
-/* All channels of one output. */
+/* All channels of the output whose taps lie `at` floats from those of the first. */
 static void one_pixel(const depthwise_f32_layer *l, const windows_f32 *w, ptrdiff_t at, float *out)
 {
     int32_t c = 0;
@@ -45,8 +46,8 @@ static void one_pixel(const depthwise_f32_layer *l, const windows_f32 *w, ptrdif
     }
 }
 
-/* All channels of four outputs. */
-static void four_pixels(const depthwise_f32_layer *l, const windows_f32 *w, float *out)
+/* The same of four neighbours. */
+static void four_pixels(const depthwise_f32_layer *l, const windows_f32 *w, ptrdiff_t at, float *out)
 {
     const int32_t channels = l->in_channels;
     int32_t c = 0;
@@ -57,7 +58,7 @@ static void four_pixels(const depthwise_f32_layer *l, const windows_f32 *w, floa
         vf32 s2 = s0;
         vf32 s3 = s0;
         for (int32_t t = 0; t < w->area; ++t) {
-            const float *const x = w->taps[t] + c;
+            const float *const x = w->taps[t] + at + c;
             const vf32 weight = vf32_load(weights);
             s0 = vf32_fma(vf32_load(x), weight, s0);
             s1 = vf32_fma(vf32_load(x + w->stride), weight, s1);
@@ -72,7 +73,7 @@ static void four_pixels(const depthwise_f32_layer *l, const windows_f32 *w, floa
     }
     for (; c < channels; ++c) {
         for (int32_t i = 0; i < TOGETHER; ++i) {
-            out[((ptrdiff_t)i * channels) + c] = one_sum(l, w, i * w->stride, c);
+            out[((ptrdiff_t)i * channels) + c] = one_sum(l, w, at + (i * w->stride), c);
         }
     }
 }
@@ -97,12 +98,28 @@ static void find_taps(
     }
 }
 
-/* Whether the windows of `count` outputs lie in the map, the first of them at (top, left). */
-static int inside(const depthwise_f32_layer *l, int32_t top, int32_t left, int32_t count)
+/* How many outputs of a row, of at most `most`, have windows that lie in the map, the first of them at (top, left). */
+static int32_t inside(const depthwise_f32_layer *l, int32_t top, int32_t left, int32_t most)
 {
     const int32_t bottom = top + ((l->kernel_height - 1) * l->dilation_y);
-    const int32_t right = left + ((l->kernel_width - 1) * l->dilation_x) + ((count - 1) * l->stride_x);
-    return top >= 0 && bottom < l->in_height && left >= 0 && right < l->in_width;
+    const int32_t space = l->in_width - 1 - (left + ((l->kernel_width - 1) * l->dilation_x));
+    if (top < 0 || bottom >= l->in_height || left < 0 || space < 0) {
+        return 0;
+    }
+    const int32_t count = (space / l->stride_x) + 1;
+    return (count < most) ? count : most;
+}
+
+/* All channels of the windows. */
+static void all_channels(const depthwise_f32_layer *l, const windows_f32 *w, float *out)
+{
+    int32_t i = 0;
+    for (; i + TOGETHER <= w->count; i += TOGETHER) {
+        four_pixels(l, w, i * w->stride, out + ((ptrdiff_t)i * l->out_channels));
+    }
+    for (; i < w->count; ++i) {
+        one_pixel(l, w, i * w->stride, out + ((ptrdiff_t)i * l->out_channels));
+    }
 }
 
 /* The activation of a row of outputs. */
@@ -124,17 +141,12 @@ void depthwise_f32(const depthwise_f32_layer *layer, const float *in, float *out
     memset(pixel, 0, (size_t)l->in_channels * sizeof *pixel);
     for (int32_t oy = 0; oy < l->out_height; ++oy) {
         const int32_t top = (oy * l->stride_y) - l->pad_top;
-        int32_t made = 1;
-        for (int32_t ox = 0; ox < l->out_width; ox += made) {
+        for (int32_t ox = 0; ox < l->out_width; ox += w.count) {
             const int32_t left = (ox * l->stride_x) - l->pad_left;
-            float *const to = out + ((ptrdiff_t)ox * l->out_channels);
+            w.count = inside(l, top, left, l->out_width - ox);
+            w.count = (w.count > 0) ? w.count : 1;
             find_taps(l, in, top, left, pixel, &w);
-            made = (ox + TOGETHER <= l->out_width && inside(l, top, left, TOGETHER)) ? TOGETHER : 1;
-            if (made == TOGETHER) {
-                four_pixels(l, &w, to);
-            } else {
-                one_pixel(l, &w, 0, to);
-            }
+            all_channels(l, &w, out + ((ptrdiff_t)ox * l->out_channels));
         }
         activate(&l->activation, out, (ptrdiff_t)l->out_width * l->out_channels);
         out += (ptrdiff_t)l->out_width * l->out_channels;
