@@ -69,6 +69,7 @@ def _small_maps(index: int) -> Network:
 
 
 INTEGERS = {
+    "near ties": special.near_ties,
     "saturated": special.saturated,
     "rare windows": special.rare_windows,
     "scales apart": special.scales_apart,

@@ -223,6 +223,22 @@ class Integers(Sketch):
         return read(proto.SerializeToString(), "special")
 
 
+def near_ties(seed: int) -> ir.Model:
+    """Sums that lie so near to ties that their factors take more than 32 bits: the nearest scales of float32 do it."""
+    made = Integers(seed, (1, 3, 5, 7))
+    for scales in ((2.0**-8, 2.0**-8), (1.5, 3.5)):
+        near, far = float(np.nextafter(np.float32(scales[0]), np.float32(8))), scales[1]
+        left, right = (
+            made.node("Mul", [made.last, made.constant(np.asarray(np.float32(s * 60)))]) for s in (near, far)
+        )
+        made.rounded(left, near)
+        first = made.last
+        made.rounded(right, far)
+        made.rounded(made.node("Add", [first, made.last]), 1.0)
+        made.end()
+    return made.model()
+
+
 def saturated(seed: int) -> ir.Model:
     """Results beyond both ends of 8 bits: sums, products, means and convolutions; clamps at either side."""
     made = Integers(seed, (1, (2, 17)[seed % 2], 6, 7))

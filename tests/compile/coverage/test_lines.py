@@ -29,6 +29,7 @@ CORES = {"c99": ("dual", "patch", "vector"), "dsp": ("dual",), "mve": ("vector",
 ROUNDS: dict[str, dict[str, int]] = {
     "sse2": {
         "integers": 24,
+        "near ties": 2,
         "saturated": 2,
         "rare windows": 2,
         "scales apart": 1,
