@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.compile.conftest import Quantized
-from tests.compile.graphs import draw, feeds
-from tests.compile.running import judged, quickly_judged
+from tests.compile.graphs import Sketch, draw, feeds
+from tests.compile.operators import conv_transpose
+from tests.compile.running import judged, linked, on_host, quickly_judged
+from toolchain.compile.judge import judge
+from toolchain.compile.translate import translate
 from toolchain.data import samples
 from toolchain.load import load
 
@@ -79,10 +84,6 @@ def test_random_graphs_as_they_are_delivered(seed: int, tmp_path: Path) -> None:
 
 def test_a_wrong_answer_is_found(quantized: Quantized, tmp_path: Path) -> None:
     """The comparison itself: one weight changed in the C gives a verdict that names the layer."""
-    from tests.compile.running import on_host
-    from toolchain.compile.judge import judge
-    from toolchain.compile.translate import translate
-
     model = load(quantized("lenet5"))
     made = translate(model, "net")
     text = made.files["net_weights.c"].decode()
@@ -95,3 +96,49 @@ def test_a_wrong_answer_is_found(quantized: Quantized, tmp_path: Path) -> None:
     verdict = judge(model, made.program, sample, (run(one) for one in sample))
     assert not verdict.ok
     assert next(layer.name for layer in verdict.layers if layer.first is not None) == "c3"
+
+
+def _turned(sketch: Sketch, *, same: bool) -> None:
+    """Rows and channels change places in the shape; the elements stay where they are."""
+    one, channels, height, width = sketch.shape
+    sketch.shape = (one, height, channels, width)
+    shape = sketch.constant(np.array(sketch.shape, np.int64))
+    sketch.finish(sketch.node("Reshape", [sketch.last, shape]), 90 * float(sketch.scale), same=same)
+
+
+def _then_a_function(sketch: Sketch) -> None:
+    _turned(sketch, same=True)
+    sketch.finish(sketch.node("Tanh", [sketch.last]), 1.0)
+
+
+def _then_a_pool(sketch: Sketch) -> None:
+    """Of a map with as many pixels, in other rows."""
+    one, channels, height, width = sketch.shape
+    rows = next(n for n in range(2, height * width) if height * width % n == 0 and n != height)
+    sketch.shape = (one, channels, rows, height * width // rows)
+    shape = sketch.constant(np.array(sketch.shape, np.int64))
+    sketch.finish(sketch.node("Reshape", [sketch.last, shape]), 1.0, same=True)
+    kernel = [min(2, n) for n in sketch.shape[2:]]
+    sketch.shape = (*sketch.shape[:2], *(n // k for n, k in zip(sketch.shape[2:], kernel, strict=True)))
+    sketch.finish(sketch.node("MaxPool", [sketch.last], kernel_shape=kernel, strides=kernel), 1.0, same=True)
+
+
+@pytest.mark.parametrize("wide", [False, True], ids=["portable", "wide"])
+@pytest.mark.parametrize("then", [lambda s: _turned(s, same=False), _then_a_function, _then_a_pool])
+@pytest.mark.parametrize("layer", [Sketch.conv, conv_transpose], ids=["Conv", "ConvTranspose"])
+def test_what_sees_another_shape_is_a_layer_of_its_own(
+    layer: Callable[[Sketch], None], then: Callable[[Sketch], None], wide: bool, tmp_path: Path
+) -> None:
+    """Built into the layer before, it would lend its shape to a kernel that then reads beyond its weights."""
+    for seed in range(4):
+        sketch = Sketch(seed, (1, 3, 6, 8))
+        layer(sketch)
+        channels = sketch.shape[1]
+        then(sketch)
+        model = sketch.model()
+        made = translate(model, "net", wide=wide)
+        assert dict(made.program.steps[1].call.layer.fields)["out_channels"] == channels
+        run = linked(made, tmp_path / str(seed), SANITIZE)
+        given = feeds(model, 3, seed)
+        verdict = judge(model, made.program, given, (run(sample) for sample in given))
+        assert verdict.ok, (seed, [one for one in verdict.layers if one.differing])

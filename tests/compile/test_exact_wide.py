@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import onnx_ir as ir
 import pytest
 
@@ -133,6 +134,50 @@ def test_devices(device: str, tmp_path: Path) -> None:
         binary = executable(folder, made.program, sources(made.files), text, work, target)
         given = feeds(model, 3, seed)
         _clean(judge(model, made.program, given, answers(made.program, binary, given, target, work)), device)
+
+
+WHOLE = {
+    "avx2": ("gcc", "-O3", "-mavx2"),
+    "avx2-clang": ("clang", "-O2", "-mavx2"),
+    "avx2-unoptimized": ("gcc", "-O0", "-mavx2"),
+    "baseline": ("gcc", "-O3"),
+    "baseline-clang": ("clang", "-O3"),
+    "unoptimized-clang": ("clang", "-O0"),
+    "sse4": ("gcc", "-O2", "-msse4.1"),
+    "portable": ("gcc", "-O2", "-U__SSE2__"),
+    "vnni": ("gcc", "-O3", "-march=icelake-server"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("net", ["lenet5", "lenet5-relu", "example-cnn"])
+def test_every_image(net: str, quantized: Quantized, tmp_path: Path) -> None:
+    """Each layer of the whole test set: one build against the reference, the others against that build's bytes."""
+    model = load(quantized(net))
+    given = samples(model, "mnist:test")
+    made = translate(model, "net", wide=True)
+    runs = {}
+    for name, (compiler, *flags) in WHOLE.items():
+        needed = [NEEDS[flag] for flag in flags if flag in NEEDS]
+        if shutil.which(compiler) is not None and all(one in NATIVE.split() for one in needed):
+            runs[name] = linked(made, tmp_path / name, flags, compiler=compiler)
+    first, *others = runs
+    assert others
+
+    def agreed(index: int) -> dict[str, np.ndarray]:
+        sample = given.feeds(index, index + 1)
+        expected = runs[first](sample)
+        for other in others:
+            received = runs[other](sample)
+            assert expected.keys() == received.keys()
+            for layer, array in expected.items():
+                np.testing.assert_array_equal(received[layer], array, f"{other} and {first}: {layer}, image {index}")
+        return expected
+
+    images = [given.feeds(index, index + 1) for index in range(10_000)]
+    verdict = judge(model, made.program, images, (agreed(index) for index in range(10_000)))
+    _clean(verdict, net)
+    assert verdict.samples == 10_000
 
 
 @pytest.mark.parametrize("net", ["lenet5", "lenet5-relu", "example-cnn"])

@@ -107,3 +107,25 @@ def test_random_graphs(seed: int) -> None:
     found = verify(draw(seed, real=True), backend="c", synthetic=2)
     assert found.ok, found.defects
     assert found.undisturbed
+
+
+@pytest.mark.parametrize("shape", [[1, -1], [1, 6, 4, 16], [1, 8, 6, 8]], ids=["flat", "other rows", "turned"])
+@pytest.mark.parametrize("op_type", ["Relu", "MaxPool", "AveragePool"])
+@pytest.mark.parametrize("first", ["Conv", "ConvTranspose"])
+def test_what_sees_another_shape_is_a_layer_of_its_own(first: str, op_type: str, shape: list[int]) -> None:
+    pools = op_type != "Relu"
+    if pools and len(shape) < 4:
+        pytest.skip("a pool has a map before it")
+    generator = np.random.default_rng(0)
+    constants = {
+        "w": generator.standard_normal((6, 6, 3, 3)).astype(np.float32),
+        "s": np.array(shape, np.int64),
+    }
+    window = {"kernel_shape": [2, 2], "strides": [2, 2]} if pools else {}
+    nodes = [
+        helper.make_node(first, ["x", "w"], ["c"], "c", pads=[1, 1, 1, 1]),
+        helper.make_node("Reshape", ["c", "s"], ["r"], "r"),
+        helper.make_node(op_type, ["r"], ["y"], "y", **window),
+    ]
+    found = verify(_model(nodes, [1, 6, 8, 8], constants, rank=len(shape)), backend="c", synthetic=2)
+    assert found.ok, found.defects

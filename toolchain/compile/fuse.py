@@ -26,14 +26,27 @@ def fuse(lowered: Lowered) -> tuple[Layer, ...]:
         readers = Counter(tensor.memory for later in layers for tensor in later.inputs)
         reader = next((j for j, later in enumerate(layers) if layer.output.memory in _memories(later)), None)
         alone = readers[layer.output.memory] == 1 and layer.output.memory not in kept
-        joined = layer.absorb(layers[reader]) if reader is not None and alone else None
-        if joined is None or reader is None:
+        if reader is None or not alone or not _fits(layers[reader], layer):
+            index += 1
+            continue
+        joined = layer.absorb(layers[reader])
+        if joined is None:
             index += 1
             continue
         check_fusion(layer, layers[reader], joined)
         layers[index] = joined
         del layers[reader]
     return tuple(layers)
+
+
+def _fits(later: Layer, layer: Layer) -> bool:
+    """Whether a reader takes the map of a layer as it is, and gives none of another shape with as many elements.
+
+    Kernels count channels, rows and columns by the shape of their output.
+    """
+    own = layer.output
+    as_it_is = all(tensor.shape == own.shape for tensor in later.inputs if tensor.memory == own.memory)
+    return as_it_is and (later.output.shape == own.shape or later.output.size != own.size)
 
 
 def _memories(layer: Layer) -> set[str]:
