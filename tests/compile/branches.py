@@ -24,11 +24,14 @@ def convolutions(seed: int, count: int = 12, *, real: bool = False) -> ir.Model:
     return _side_by_side(seed, (1, channels, height, width), [_convolution] * count, real=real)
 
 
-def across(seed: int, count: int = 10, *, real: bool = False) -> ir.Model:
-    """Depthwise convolutions of as many channels as fill a vector, fewer, and more; functions behind some."""
+def across(seed: int, count: int = 10, *, most: int = 21, real: bool = False) -> ir.Model:
+    """Depthwise convolutions of as many channels as fill a vector, fewer, and more; functions behind some.
+
+    Maps have at most ``most`` rows and columns.
+    """
     channels = (2, 15, 16, 17, 31, 32, 40, 48)[seed % 8]
     generator = np.random.default_rng(2000 + seed)
-    height, width = (int(v) for v in generator.integers(3, 22, 2))
+    height, width = (int(v) for v in generator.integers(3, most + 1, 2))
     return _side_by_side(2000 + seed, (1, channels, height, width), [_depthwise] * count, real=real)
 
 

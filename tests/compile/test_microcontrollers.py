@@ -11,6 +11,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
+from tests.compile.branches import across
 from tests.compile.conftest import Quantized
 from tests.compile.graphs import Sketch, feeds
 from tests.compile.running import linked, write
@@ -30,9 +31,9 @@ from toolchain.load import load
 
 SETS = {"dual": "cortex-m4", "patch": "cortex-m3", "vector": "cortex-m55"}
 OWN = {
-    "dual": {"convdual_s8", "convstem_s8", "gemmdual_s8"},
-    "patch": {"convpatch_s8"},
-    "vector": {"convvector_s8", "gemmvector_s8"},
+    "dual": {"convdual_s8", "convstem_s8", "gemmdual_s8", "depthwise_s8"},
+    "patch": {"convpatch_s8", "depthwise_s8"},
+    "vector": {"convvector_s8", "gemmvector_s8", "depthwise_s8"},
 }
 SEEDS = range(12)
 SANITIZE = ("-O1", "-fsanitize=undefined", "-fno-sanitize-recover=all")
@@ -83,6 +84,11 @@ def convolutions(seed: int) -> ir.Model:
     return sketch.model()
 
 
+def models(most: int) -> list[ir.Model]:
+    """``most`` of them, and depthwise convolutions of a few, a block's and more channels."""
+    return [convolutions(seed) for seed in SEEDS[:most]] + [across(seed, 3, most=7) for seed in (0, 2, 3)]
+
+
 def called(made: Generated) -> set[str]:
     return {step.call.function for step in made.program.steps}
 
@@ -90,8 +96,7 @@ def called(made: Generated) -> set[str]:
 @pytest.mark.parametrize("kernels", SETS)
 def test_the_portable_form_of_each_set(kernels: str, tmp_path: Path) -> None:
     used: set[str] = set()
-    for seed in SEEDS:
-        model = convolutions(seed)
+    for seed, model in enumerate(models(len(SEEDS))):
         given = feeds(model, 4, seed)
         made = translate(model, "net", kernels=kernels)
         run = linked(made, tmp_path / str(seed), SANITIZE)
@@ -111,8 +116,7 @@ def test_the_instructions_of_each_set(kernels: str, level: str, tmp_path: Path) 
         if tool is None or shutil.which(tool.name) is None:
             pytest.skip(f"{tool} is not installed")
     used: set[str] = set()
-    for seed in SEEDS if level == "-O2" else SEEDS[:3]:
-        model = convolutions(seed)
+    for seed, model in enumerate(models(len(SEEDS) if level == "-O2" else 3)):
         given = feeds(model, 3, seed)
         made = translate(model, "net", kernels=kernels)
         folder = write(made, tmp_path / str(seed))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from toolchain.compile.kernels.depthwise import depthwise_integers
 from toolchain.compile.kernels.dual import dual
 from toolchain.compile.kernels.patch import patch, vector
 from toolchain.compile.kernels.scalar import scalar
@@ -12,8 +13,8 @@ from toolchain.errors import UnknownNameError
 
 
 def _beside_floats(integers: Callable[[Layer], Layer]) -> Callable[[Layer], Layer]:
-    """A set's integer kernels, and the float kernels of a core without vectors."""
-    return lambda layer: scalar(integers(layer))
+    """A set's integer kernels, one for depthwise convolutions, and the float kernels of a core without vectors."""
+    return lambda layer: depthwise_integers(layer) or scalar(integers(layer))
 
 
 KERNELS: Mapping[str, Callable[[Layer], Layer]] = {

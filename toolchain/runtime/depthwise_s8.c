@@ -6,7 +6,10 @@
 #include "depthwise_s8_vectors.h"
 #include "requantize_block_s8.h"
 
-enum { TOGETHER = 16 }; /* neighbouring outputs of a row whose taps are as far apart as they are */
+enum {
+    BLOCK = REQUANTIZE_S8_BLOCK, /* channels that are computed together */
+    TOGETHER = 16                /* windows that are found together, and whose sums vectors compute together */
+};
 
 /* The windows of neighbouring outputs. */
 typedef struct {
@@ -16,56 +19,92 @@ typedef struct {
     ptrdiff_t stride; /* from the taps of one to those of the next */
 } windows_s8;
 
-/* Some channels of one output from `c` on, of at most a block. */
-static void some_channels(
-    const depthwise_s8_layer *l, const windows_s8 *w, ptrdiff_t at, int32_t c, int32_t count, int32_t *sums)
+/* Four channels of one output, from channel `c` on. */
+static void four_channels(const depthwise_s8_layer *l, const windows_s8 *w, ptrdiff_t at, int32_t c, int32_t *sums)
 {
     const int16_t *weights = l->weights + ((ptrdiff_t)2 * c);
-    for (int32_t i = 0; i < count; ++i) {
-        sums[i] = l->bias[c + i];
-    }
+    int32_t s0 = l->bias[c];
+    int32_t s1 = l->bias[c + 1];
+    int32_t s2 = l->bias[c + 2];
+    int32_t s3 = l->bias[c + 3];
     for (int32_t t = 0; t < w->area; t += 2) {
         const int8_t *const a = w->taps[t] + at + c;
         const int8_t *const b = w->taps[t + 1] + at + c;
-        for (int32_t i = 0; i < count; ++i) {
-            sums[i] += (a[i] * weights[2 * i]) + (b[i] * weights[(2 * i) + 1]);
-        }
+        s0 += (a[0] * weights[0]) + (b[0] * weights[1]);
+        s1 += (a[1] * weights[2]) + (b[1] * weights[3]);
+        s2 += (a[2] * weights[4]) + (b[2] * weights[5]);
+        s3 += (a[3] * weights[6]) + (b[3] * weights[7]);
         weights += (ptrdiff_t)2 * l->in_channels;
+    }
+    sums[0] = s0;
+    sums[1] = s1;
+    sums[2] = s2;
+    sums[3] = s3;
+}
+
+static int32_t one_channel(const depthwise_s8_layer *l, const windows_s8 *w, ptrdiff_t at, int32_t c)
+{
+    const int16_t *weights = l->weights + ((ptrdiff_t)2 * c);
+    int32_t sum = l->bias[c];
+    for (int32_t t = 0; t < w->area; t += 2) {
+        sum += (w->taps[t][at + c] * weights[0]) + (w->taps[t + 1][at + c] * weights[1]);
+        weights += (ptrdiff_t)2 * l->in_channels;
+    }
+    return sum;
+}
+
+/* Some channels of the windows, of at most a block. */
+static void some_channels(const depthwise_s8_layer *l, const windows_s8 *w, int32_t c, int32_t count, int8_t *out)
+{
+    for (int32_t i = 0; i < w->count; ++i) {
+        const ptrdiff_t at = i * w->stride;
+        int8_t *const pixel = out + ((ptrdiff_t)i * l->out_channels);
+        int32_t k = 0;
+        for (; k + 4 <= count; k += 4) {
+            int32_t sums[4];
+            four_channels(l, w, at, c + k, sums);
+            for (int32_t lane = 0; lane < 4; ++lane) {
+                pixel[k + lane] = requantize_s8_value(&l->output, sums[lane], c + k + lane);
+            }
+        }
+        for (; k < count; ++k) {
+            pixel[k] = requantize_s8_value(&l->output, one_channel(l, w, at, c + k), c + k);
+        }
     }
 }
 
-/* `count` channels of the windows, of at most a block. */
-static void block(const depthwise_s8_layer *l, const windows_s8 *w, int32_t c, int32_t count, int8_t *out)
-{
-    int32_t sums[TOGETHER][REQUANTIZE_S8_BLOCK] = {{0}};
-    for (int32_t i = 0; i < w->count; ++i) {
 #if defined(DEPTHWISE_S8_VECTORS)
-        if (count == REQUANTIZE_S8_BLOCK) {
-            const int16_t *const weights = l->weights + ((ptrdiff_t)2 * c);
-            const int32_t pairs = (w->area + 1) / 2;
-            const ptrdiff_t pitch = (ptrdiff_t)2 * l->in_channels;
-            depthwise_s8_sixteen(w->taps, pairs, (i * w->stride) + c, weights, pitch, l->bias + c, sums[i]);
-            continue;
-        }
-#endif
-        some_channels(l, w, i * w->stride, c, count, sums[i]);
+/* A whole block of the windows. */
+static void block(const depthwise_s8_layer *l, const windows_s8 *w, int32_t c, int8_t *out)
+{
+    const int16_t *const weights = l->weights + ((ptrdiff_t)2 * c);
+    const int32_t pairs = (w->area + 1) / 2;
+    const ptrdiff_t pitch = (ptrdiff_t)2 * l->in_channels;
+    int32_t sums[TOGETHER][BLOCK];
+    for (int32_t i = 0; i < w->count; ++i) {
+        depthwise_s8_sixteen(w->taps, pairs, (i * w->stride) + c, weights, pitch, l->bias + c, sums[i]);
     }
-    requantize_s8_pixels(
-        &l->output, w->count, sums[0], REQUANTIZE_S8_BLOCK, c, count, out + c, (ptrdiff_t)l->out_channels);
+    requantize_s8_pixels(&l->output, w->count, sums[0], BLOCK, c, BLOCK, out, (ptrdiff_t)l->out_channels);
 }
+#else
+static void block(const depthwise_s8_layer *l, const windows_s8 *w, int32_t c, int8_t *out)
+{
+    some_channels(l, w, c, BLOCK, out);
+}
+#endif
 
 /* All channels of the windows. Every block is whole where there are channels for one: the last one begins earlier. */
 static void all_channels(const depthwise_s8_layer *l, const windows_s8 *w, int8_t *out)
 {
-    const int32_t last = l->in_channels - REQUANTIZE_S8_BLOCK;
+    const int32_t last = l->in_channels - BLOCK;
     if (last < 0) {
-        block(l, w, 0, l->in_channels, out);
+        some_channels(l, w, 0, l->in_channels, out);
         return;
     }
-    for (int32_t c = 0; c < last; c += REQUANTIZE_S8_BLOCK) {
-        block(l, w, c, REQUANTIZE_S8_BLOCK, out);
+    for (int32_t c = 0; c < last; c += BLOCK) {
+        block(l, w, c, out + c);
     }
-    block(l, w, last, REQUANTIZE_S8_BLOCK, out);
+    block(l, w, last, out + last);
 }
 
 /* Where the taps of the window at (top, left) lie: in the map, or else at the pixel of padding. */

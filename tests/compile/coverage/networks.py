@@ -106,6 +106,12 @@ FAMILIES: dict[str, Callable[[int], Network]] = {
     **{f"dual {name}": _floats(make, kernels="dual") for name, make in FLOATS.items()},
     **{f"{way}{name}": _integers(make, options) for way, options in SETS.items() for name, make in INTEGERS.items()},
     **{
+        f"{kernels} across": lambda index, kernels=kernels: Network(
+            branches.across(3 * index, 2, most=7), {"kernels": kernels}
+        )
+        for kernels in ("dual", "patch", "vector")
+    },
+    **{
         f"{kernels} convolutions": lambda index, kernels=kernels: Network(
             test_microcontrollers.convolutions(index), {"kernels": kernels}
         )

@@ -79,7 +79,13 @@ for name, sets in CORES.items():
     more = {
         f"{kernels} {kind}": count
         for kernels in sets
-        for kind, count in (("convolutions", 4), ("rare windows", 3), ("scales apart", 2), ("saturated", 2))
+        for kind, count in (
+            ("convolutions", 4),
+            ("across", 2),
+            ("rare windows", 3),
+            ("scales apart", 2),
+            ("saturated", 2),
+        )
     }
     ROUNDS[name] = {**ROUNDS.get(name, {}), **more}
 ROUNDS["c99"] |= {"dual functions": 3, "dual windows": 2, "dual rows": 4, "dual pooled nans": 1}

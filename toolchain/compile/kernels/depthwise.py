@@ -1,6 +1,6 @@
-"""Depthwise convolutions on processors with vector units: ``depthwise_s8``, ``depthwise_f32``, over channels.
+"""Depthwise convolutions over channels: ``depthwise_s8``, and ``depthwise_f32`` on processors with vector units.
 
-Microcontrollers keep ``conv_s8`` and ``conv_f32``. Integers have the same bytes in both.
+The smallest arena has ``conv_s8``, which gathers single windows. Integers have the same bytes in both.
 """
 
 from __future__ import annotations
@@ -22,6 +22,11 @@ def depthwise(layer: Layer) -> Layer | None:
     if not isinstance(layer, ConvS8 | ConvF32) or not _applies(layer):
         return None
     return DepthwiseS8(**vars(layer)) if isinstance(layer, ConvS8) else DepthwiseF32(**vars(layer))
+
+
+def depthwise_integers(layer: Layer) -> Layer | None:
+    """The same, of int8 layers only."""
+    return depthwise(layer) if isinstance(layer, ConvS8) else None
 
 
 def _applies(layer: ConvS8 | ConvF32) -> bool:
