@@ -56,18 +56,18 @@ static int32_t one_channel(const depthwise_s8_layer *l, const windows_s8 *w, ptr
 /* Some channels of the windows, of at most a block. */
 static void some_channels(const depthwise_s8_layer *l, const windows_s8 *w, int32_t c, int32_t count, int8_t *out)
 {
+    const int32_t fours = count & ~3;
     for (int32_t i = 0; i < w->count; ++i) {
         const ptrdiff_t at = i * w->stride;
         int8_t *const pixel = out + ((ptrdiff_t)i * l->out_channels);
-        int32_t k = 0;
-        for (; k + 4 <= count; k += 4) {
+        for (int32_t k = 0; k < fours; k += 4) {
             int32_t sums[4];
             four_channels(l, w, at, c + k, sums);
             for (int32_t lane = 0; lane < 4; ++lane) {
                 pixel[k + lane] = requantize_s8_value(&l->output, sums[lane], c + k + lane);
             }
         }
-        for (; k < count; ++k) {
+        for (int32_t k = fours; k < count; ++k) {
             pixel[k] = requantize_s8_value(&l->output, one_channel(l, w, at, c + k), c + k);
         }
     }
