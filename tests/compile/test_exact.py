@@ -142,3 +142,40 @@ def test_what_sees_another_shape_is_a_layer_of_its_own(
         given = feeds(model, 3, seed)
         verdict = judge(model, made.program, given, (run(sample) for sample in given))
         assert verdict.ok, (seed, [one for one in verdict.layers if one.differing])
+
+
+@pytest.mark.parametrize("kernels", ["portable", "wide", "dual", "patch", "vector", "small"])
+@pytest.mark.parametrize("group", [1, 4])
+def test_a_pool_of_one_position_rounds_again(group: int, kernels: str, tmp_path: Path) -> None:
+    """The last map of a small network may have one pixel, and its mean another scale."""
+    sketch = Sketch(1, (1, 4, 3, 3))
+    w, b, scales = sketch.weights((4, 4 // group, 3, 3))
+    sketch.shape = (1, 4, 1, 1)
+    sketch.finish(sketch.node("Conv", [sketch.last, w, b], group=group), 4200 * float(sketch.scale * scales.mean()))
+    sketch.finish(sketch.node("GlobalAveragePool", [sketch.last]), 40 * float(sketch.scale))
+    model = sketch.model()
+    options = {"wide": True} if kernels == "wide" else {"kernels": kernels}
+    made = translate(model, "net", **options)
+    run = linked(made, tmp_path / "c", SANITIZE)
+    given = feeds(model, 6, 1)
+    verdict = judge(model, made.program, given, (run(sample) for sample in given))
+    assert verdict.ok, [one for one in verdict.layers if one.differing]
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 12), (1, 12, 1), (1, 1, 3, 4), (1, 12, 1, 1), (1, 2, 6)])
+def test_a_map_that_is_reshaped_is_read_in_its_order(shape: tuple[int, ...], tmp_path: Path) -> None:
+    """Channels-last in memory, it becomes a map of one channel, of one position, or of another number of both."""
+    sketch = Sketch(2, (1, 3, 2, 2))
+    sketch.shape = shape
+    name = sketch.node("Reshape", [sketch.last, sketch.constant(np.array(shape, np.int64))])
+    sketch.finish(name, 1.0, same=True)
+    kernel = [1] * (len(shape) - 3) + [min(2, shape[-1])]
+    name = sketch.node("MaxPool", [sketch.last], kernel_shape=kernel)
+    sketch.shape = (*shape[:-1], shape[-1] - kernel[-1] + 1)
+    sketch.finish(name, 1.0, same=True)
+    model = sketch.model()
+    made = translate(model, "net")
+    run = linked(made, tmp_path / "c", SANITIZE)
+    given = feeds(model, 4, 3)
+    verdict = judge(model, made.program, given, (run(sample) for sample in given))
+    assert verdict.ok, [one for one in verdict.layers if one.differing]

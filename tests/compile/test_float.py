@@ -129,3 +129,29 @@ def test_what_sees_another_shape_is_a_layer_of_its_own(first: str, op_type: str,
     ]
     found = verify(_model(nodes, [1, 6, 8, 8], constants, rank=len(shape)), backend="c", synthetic=2)
     assert found.ok, found.defects
+
+
+@pytest.mark.parametrize("shape", [[1, 12], [1, 6, 2, 1], [1, 12, 1, 1], [1, 1, 12]])
+@pytest.mark.parametrize("reader", ["QuantizeLinear", "Conv"])
+def test_a_map_under_another_shape_keeps_its_order(reader: str, shape: list[int]) -> None:
+    """Channels-last in memory, it is quantized, or convolved as a map of one channel or one position."""
+    generator = np.random.default_rng(1)
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"], "c"),
+        helper.make_node("Reshape", ["c", "s"], ["r"], "r"),
+    ]
+    constants = {"w": generator.standard_normal((3, 2, 1, 1)).astype(np.float32), "s": np.array(shape, np.int64)}
+    if reader == "QuantizeLinear":
+        constants |= {"scale": np.float32(0.03), "zero": np.int8(3)}
+        nodes += [
+            helper.make_node("QuantizeLinear", ["r", "scale", "zero"], ["q"], "q"),
+            helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["y"], "y"),
+        ]
+    elif len(shape) > 2:
+        kernel = [1] * (len(shape) - 3) + [min(2, shape[-1])]
+        constants["v"] = generator.standard_normal((5, shape[1], *kernel)).astype(np.float32)
+        nodes.append(helper.make_node("Conv", ["r", "v"], ["y"], "y"))
+    else:
+        pytest.skip("a convolution has a map before it")
+    found = verify(_model(nodes, [1, 2, 2, 2], constants, rank=len(shape)), backend="c", synthetic=2)
+    assert found.ok, found.defects

@@ -195,7 +195,9 @@ class _Walk:
             site = Site(step, (source,), made, (step.name,))
             self._put(site, lowerings()["Identity"].integer, (out,))
         else:
-            self._add(QuantizeF32(step.name, (step.name,), (source,), made), (out,))
+            # A float map keeps its order under another shape; only one in ONNX's order is turned on the way.
+            placed = made if source.plane == 1 else replace(made, plane=source.plane)
+            self._add(QuantizeF32(step.name, (step.name,), (source,), placed), (out,))
 
     def _operator(self, step: Step) -> None:
         lowering = by_name(lowerings(), step)
@@ -281,8 +283,7 @@ class _Walk:
         if lowering.op_type in ROWS:
             return self._placed(value, 1) if value.size != value.shape[-1] else value
         # Maps are channels-last; one from the caller, or one reshaped, may not be.
-        wanted = plane_of(value.shape) if len(value.shape) in (3, 4) else 1
-        return value if wanted == 1 else self._placed(value, wanted)
+        return self._placed(value, plane_of(value.shape)) if len(value.shape) in (3, 4) else value
 
     def _float(self, tensor: Tensor) -> Tensor:
         """A tensor as floats, stored in the same order."""

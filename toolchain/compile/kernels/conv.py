@@ -65,8 +65,8 @@ def distance(w: Window, pool: Window | None, output: Tensor) -> int:
 
 
 def poolable(pool: Window) -> bool:
-    """Whether the kernels can build a pool in."""
-    return pool.apart and pool.kernel[0] * pool.kernel[1] <= POOL_AREA
+    """Whether the kernels can build a pool in: one of single positions is none to them."""
+    return pool.apart and 1 < pool.kernel[0] * pool.kernel[1] <= POOL_AREA
 
 
 @dataclass(frozen=True)

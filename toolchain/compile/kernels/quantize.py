@@ -14,7 +14,7 @@ SMALLEST = Fraction(1, 2**120)
 
 @dataclass(frozen=True)
 class QuantizeF32(Layer):
-    """One ``quantize_f32_s8``: from ONNX's order to channels-last."""
+    """One ``quantize_f32_s8``: from ONNX's order to channels-last, or both in one order."""
 
     def call(self) -> Call:
         """Fields as in ``quantize_f32_s8.h``."""
