@@ -134,9 +134,10 @@ def transpose(sketch: Sketch) -> None:
 
 
 def reshape(sketch: Sketch) -> None:
-    """To another number of channels, through five axes (a channel shuffle), or flat and back."""
+    """To another number of channels, to one, or to one position; through five axes (a channel shuffle); flat and back."""
     shape = sketch.shape
-    kind = str(sketch.pick(("turned", "shuffled", "flat", "unsqueezed") if len(shape) > 2 else ("flat",)))
+    maps = ("turned", "shuffled", "flat", "unsqueezed", "one channel", "one position")
+    kind = str(sketch.pick(maps if len(shape) > 2 else ("flat",)))
     size = prod(shape)
     if kind == "shuffled" and shape[1] % 2 == 0:
         split = (1, 2, shape[1] // 2, *shape[2:])
@@ -145,6 +146,10 @@ def reshape(sketch: Sketch) -> None:
         steps = [("Reshape", (1, size)), ("Reshape", shape)]
     elif kind == "unsqueezed":
         steps = [("Unsqueeze", (2,)), ("Squeeze", (2,))]
+    elif kind == "one channel":
+        steps = [("Reshape", (1, 1, shape[1] * shape[2], *shape[3:]))]
+    elif kind == "one position":
+        steps = [("Reshape", (1, size, *(1 for _ in shape[2:])))]
     else:
         factor = next((f for f in (2, 3, 5) if shape[-1] % f == 0), 1)
         steps = [("Reshape", (1, shape[1] * factor, *shape[2:-1], shape[-1] // factor))]
@@ -153,8 +158,8 @@ def reshape(sketch: Sketch) -> None:
             name = sketch.node(op_type, [sketch.last], perm=list(numbers))
         else:
             name = sketch.node(op_type, [sketch.last, sketch.constant(np.array(numbers, np.int64))])
-        sketch.finish(name, reach(sketch), same=True)
-    if kind == "turned" or len(steps) == 1:
+        sketch.finish(name, reach(sketch), same=_same_or_not(sketch))
+    if len(steps) == 1:
         sketch.shape = tuple(int(n) for n in steps[-1][1])
 
 
