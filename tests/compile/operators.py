@@ -134,7 +134,7 @@ def transpose(sketch: Sketch) -> None:
 
 
 def reshape(sketch: Sketch) -> None:
-    """To another number of channels, to one, or to one position; through five axes (a channel shuffle); flat and back."""
+    """To other numbers of channels and positions, one of either; through five axes (a shuffle); flat and back."""
     shape = sketch.shape
     maps = ("turned", "shuffled", "flat", "unsqueezed", "one channel", "one position")
     kind = str(sketch.pick(maps if len(shape) > 2 else ("flat",)))
