@@ -109,19 +109,21 @@ def test_random_graphs(seed: int) -> None:
     assert found.undisturbed
 
 
-@pytest.mark.parametrize("shape", [[1, -1], [1, 6, 4, 16], [1, 8, 6, 8]], ids=["flat", "other rows", "turned"])
-@pytest.mark.parametrize("op_type", ["Relu", "MaxPool", "AveragePool"])
+ROWS, TURNED = [1, 6, 4, 16], [1, 8, 6, 8]
+
+
+@pytest.mark.parametrize(
+    ("op_type", "shape"),
+    [("Relu", [1, -1]), *((op, shape) for op in ("Relu", "MaxPool", "AveragePool") for shape in (ROWS, TURNED))],
+)
 @pytest.mark.parametrize("first", ["Conv", "ConvTranspose"])
 def test_what_sees_another_shape_is_a_layer_of_its_own(first: str, op_type: str, shape: list[int]) -> None:
-    pools = op_type != "Relu"
-    if pools and len(shape) < 4:
-        pytest.skip("a pool has a map before it")
     generator = np.random.default_rng(0)
     constants = {
         "w": generator.standard_normal((6, 6, 3, 3)).astype(np.float32),
         "s": np.array(shape, np.int64),
     }
-    window = {"kernel_shape": [2, 2], "strides": [2, 2]} if pools else {}
+    window = {} if op_type == "Relu" else {"kernel_shape": [2, 2], "strides": [2, 2]}
     nodes = [
         helper.make_node(first, ["x", "w"], ["c"], "c", pads=[1, 1, 1, 1]),
         helper.make_node("Reshape", ["c", "s"], ["r"], "r"),
@@ -131,8 +133,13 @@ def test_what_sees_another_shape_is_a_layer_of_its_own(first: str, op_type: str,
     assert found.ok, found.defects
 
 
-@pytest.mark.parametrize("shape", [[1, 12], [1, 6, 2, 1], [1, 12, 1, 1], [1, 1, 12]])
-@pytest.mark.parametrize("reader", ["QuantizeLinear", "Conv"])
+MAPS = ([1, 6, 2, 1], [1, 12, 1, 1], [1, 1, 12])
+
+
+@pytest.mark.parametrize(
+    ("reader", "shape"),
+    [("QuantizeLinear", [1, 12]), *((op, shape) for op in ("QuantizeLinear", "Conv") for shape in MAPS)],
+)
 def test_a_map_under_another_shape_keeps_its_order(reader: str, shape: list[int]) -> None:
     """Channels-last in memory, it is quantized, or convolved as a map of one channel or one position."""
     generator = np.random.default_rng(1)
@@ -147,11 +154,9 @@ def test_a_map_under_another_shape_keeps_its_order(reader: str, shape: list[int]
             helper.make_node("QuantizeLinear", ["r", "scale", "zero"], ["q"], "q"),
             helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["y"], "y"),
         ]
-    elif len(shape) > 2:
+    else:
         kernel = [1] * (len(shape) - 3) + [min(2, shape[-1])]
         constants["v"] = generator.standard_normal((5, shape[1], *kernel)).astype(np.float32)
         nodes.append(helper.make_node("Conv", ["r", "v"], ["y"], "y"))
-    else:
-        pytest.skip("a convolution has a map before it")
     found = verify(_model(nodes, [1, 2, 2, 2], constants, rank=len(shape)), backend="c", synthetic=2)
     assert found.ok, found.defects

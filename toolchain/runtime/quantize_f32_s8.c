@@ -65,7 +65,7 @@ enum { BLOCK = 32 }; /* with 16, gcc takes the loops apart instead of using vect
 static void rounded_block(const float *in, double scale, int32_t *nearest)
 {
     const double whole = 6755399441055744.0; /* 1.5 * 2^52 */
-    const double most = 512.0;
+    const double most = (double)limit;
     for (int32_t k = 0; k < BLOCK; ++k) {
         const double quotient = (double)in[k] / scale;
         const double known = (quotient == quotient) ? quotient : 0.0;
@@ -75,10 +75,10 @@ static void rounded_block(const float *in, double scale, int32_t *nearest)
     }
 }
 
-/* Blocks of values side by side; gives how many values they hold. `out` may be `in`, which is read again where a value
- * lies near a tie. */
-static int32_t
-quantized_blocks(const quantize_f32_s8_layer *l, const float *in, int32_t count, float reciprocal, int32_t step, int8_t *out)
+/* out[i * step] from in[i], in whole blocks; gives how many values these hold. `out` may be `in` where step is 1: a
+ * block is written when all that it needs has been read. */
+static int32_t quantized_blocks(
+    const quantize_f32_s8_layer *l, const float *in, int32_t count, float reciprocal, int32_t step, int8_t *out)
 {
     const int32_t zero = l->zero;
     const int32_t low = l->low;
@@ -110,8 +110,8 @@ quantized_blocks(const quantize_f32_s8_layer *l, const float *in, int32_t count,
     return i;
 }
 #else
-static int32_t
-quantized_blocks(const quantize_f32_s8_layer *l, const float *in, int32_t count, float reciprocal, int32_t step, int8_t *out)
+static int32_t quantized_blocks(
+    const quantize_f32_s8_layer *l, const float *in, int32_t count, float reciprocal, int32_t step, int8_t *out)
 {
     (void)l;
     (void)in;
@@ -123,7 +123,7 @@ quantized_blocks(const quantize_f32_s8_layer *l, const float *in, int32_t count,
 }
 #endif
 
-/* out[i * step] from in[i]. */
+/* The same of all values. */
 static void quantized_run(
     const quantize_f32_s8_layer *l, const float *in, int32_t count, float reciprocal, int32_t step, int8_t *out)
 {
