@@ -40,7 +40,7 @@ lint-c: $(VENV)/.ready
 
 # The compiler's tests, with every kernel built to watch memory and undefined behaviour; without those that build no
 # code for this machine. libstdc++ comes with ASan's runtime, which looks for its functions when Python starts.
-UNWATCHED := devices golden quality wasm
+UNWATCHED := devices golden pc quality wasm
 sanitize-c: $(VENV)/.ready
 	ONNX_EDGE_KERNELS=sanitize ASAN_OPTIONS=detect_leaks=0:verify_asan_link_order=0 \
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so)" \

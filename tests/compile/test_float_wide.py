@@ -35,7 +35,7 @@ BUILDS = {
 }
 
 
-def _network(seed: int = 0) -> ir.Model:
+def network(seed: int = 0) -> ir.Model:
     """Rows of one map, slices of channels, groups, strides, dilations, pools, tails of every block; an LRN."""
     generator = np.random.default_rng(seed)
     constants: dict[str, np.ndarray] = {}
@@ -75,7 +75,7 @@ def _network(seed: int = 0) -> ir.Model:
     return _model(nodes, [1, 1, 24, 26], constants, rank=2)
 
 
-def _threes(groups: int) -> ir.Model:
+def threes(groups: int) -> ir.Model:
     """Convolutions of 3 x 3 that Winograd's algorithm takes: with padding, pools, and channels that fill no block."""
     generator = np.random.default_rng(groups)
     shapes = {"a": (16, 16, 3, 3), "b": (44, 16, 3, 3), "c": (36, 48 // groups, 3, 3), "d": (5, 36, 6, 6)}
@@ -101,7 +101,7 @@ def _threes(groups: int) -> ir.Model:
 @pytest.mark.parametrize("build", BUILDS)
 def test_every_width_keeps_the_bounds(build: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiled, "FLAGS", BUILDS[build])
-    found = verify(_network(), backend="c", synthetic=2)
+    found = verify(network(), backend="c", synthetic=2)
     assert found.ok, found.defects
     assert found.undisturbed
 
@@ -120,7 +120,7 @@ def test_depthwise_convolutions_keep_the_bounds(build: str, seed: int, monkeypat
 @pytest.mark.parametrize("groups", [1, 3])
 def test_winograd_keeps_a_bound_of_its_own(build: str, groups: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiled, "FLAGS", BUILDS[build])
-    model = _threes(groups)
+    model = threes(groups)
     program = translate(model, "net", wide=True, winograd=True).program
     assert set(tiles_of(program)) == {"a", "b", "c"}
     found = verify(model, backend="c-winograd", synthetic=2)
@@ -139,7 +139,7 @@ def test_the_bound_of_winograd_sees_a_wrong_weight(monkeypatch: pytest.MonkeyPat
         return made
 
     monkeypatch.setattr(winograd, "transformed", wrong)
-    found = verify(_threes(1), backend="c-winograd", synthetic=2)
+    found = verify(threes(1), backend="c-winograd", synthetic=2)
     assert {region.tensor for region in found.defects} & {"t", "p", "q"}
 
 
@@ -148,7 +148,7 @@ def test_neon_in_the_emulator(tmp_path: Path) -> None:
     target = TARGETS["aarch64"]
     if shutil.which(target.compiler.name) is None or target.emulator is None or shutil.which("qemu-aarch64") is None:
         pytest.skip("no aarch64 compiler, or no emulator")
-    for name, model in (("plain", _network()), ("three", _threes(1))):
+    for name, model in (("plain", network()), ("three", threes(1))):
         made = translate(model, "net", wide=True, winograd=True)
         folder = write(made, tmp_path / name / "c")
         binary = executable(
@@ -157,10 +157,10 @@ def test_neon_in_the_emulator(tmp_path: Path) -> None:
         shape = made.program.inputs[0].shape
         given = {"x": np.random.default_rng(1).standard_normal(shape).astype(np.float32)}
         (seen,) = answers(made.program, binary, [given], target, tmp_path / name)
-        _judge(model, made, {**given, **seen})
+        judged_by_limits(model, made, {**given, **seen})
 
 
-def _judge(model: ir.Model, made: Generated, tensors: dict[str, np.ndarray]) -> None:
+def judged_by_limits(model: ir.Model, made: Generated, tensors: dict[str, np.ndarray]) -> None:
     """Every tensor within the sound limit around what its own inputs give."""
     reference = Reference(model)
     steps = bounded(reference.steps, tiles_of(made.program))
@@ -177,7 +177,7 @@ def test_the_text_is_one_for_all_levels(tmp_path: Path) -> None:
     from toolchain.compile import Options
     from toolchain.compile import compile as compile_model
 
-    model = _threes(1)
+    model = threes(1)
     made = {
         level: {
             path.name: path.read_bytes()
@@ -198,9 +198,9 @@ def test_levels_and_winograd_are_refused_where_they_mean_nothing(tmp_path: Path)
     from toolchain.compile import compile as compile_model
 
     with pytest.raises(UnknownNameError, match="x86-64-v9"):
-        compile_model(_threes(1), output=tmp_path / "a", options=Options(march="x86-64-v9"))
+        compile_model(threes(1), output=tmp_path / "a", options=Options(march="x86-64-v9"))
     with pytest.raises(UsageError, match="--march"):
-        compile_model(_threes(1), output=tmp_path / "a", target="cortex-m7", options=Options(march="native"))
+        compile_model(threes(1), output=tmp_path / "a", target="cortex-m7", options=Options(march="native"))
     with pytest.raises(UsageError, match="--winograd"):
-        compile_model(_threes(1), output=tmp_path / "a", target="cortex-m7", options=Options(winograd=True))
+        compile_model(threes(1), output=tmp_path / "a", target="cortex-m7", options=Options(winograd=True))
     assert not (tmp_path / "a").exists()

@@ -16,7 +16,7 @@ from tests.compile.conftest import Quantized
 from tests.compile.graphs import feeds
 from tests.compile.running import Feeds, linked, write
 from tests.compile.test_float import _model
-from tests.compile.test_float_wide import _network, _threes
+from tests.compile.test_float_wide import network, threes
 from toolchain.compile import Options, threads
 from toolchain.compile import compile as compile_model
 from toolchain.compile.build import run as run_tool
@@ -64,7 +64,7 @@ def _kernels(program: Program) -> set[str]:
 @pytest.mark.parametrize(("count", "winograd"), [(2, False), (3, True), (7, True)])
 def test_float_layers_keep_every_bit(count: int, winograd: bool, tmp_path: Path) -> None:
     kernels: set[str] = set()
-    for index, model in enumerate((_network(), _threes(1), _threes(3), _dense())):
+    for index, model in enumerate((network(), threes(1), threes(3), _dense())):
         one = translate(model, "net", wide=True, winograd=winograd)
         many = translate(model, "net", wide=True, winograd=winograd, threads=count)
         kernels |= _kernels(many.program)
@@ -97,7 +97,7 @@ def test_int8_layers_keep_every_byte(count: int, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("small")
 def test_a_compiler_without_openmp_makes_the_same_network(tmp_path: Path) -> None:
-    model = _network()
+    model = network()
     made = translate(model, "net", wide=True, threads=2)
     (sample,) = _drawn(model, 1)
     serial, parallel = (linked(made, tmp_path / str(len(f)), f)(sample) for f in (("-O1",), OPENMP))
@@ -107,7 +107,7 @@ def test_a_compiler_without_openmp_makes_the_same_network(tmp_path: Path) -> Non
 
 def test_parts_cover_the_map_once() -> None:
     """Rows and outputs follow one another without a gap, whatever the number of threads."""
-    steps = [step for net in (_network(), _dense()) for step in translate(net, "net", wide=True).program.steps]
+    steps = [step for net in (network(), _dense()) for step in translate(net, "net", wide=True).program.steps]
     for step in steps:
         split = threads.SPLIT.get(step.call.function)
         for count in range(2, 9) if split is not None else ():
@@ -121,7 +121,7 @@ def test_parts_cover_the_map_once() -> None:
 
 
 def test_layers_that_are_not_worth_a_thread_stay_whole() -> None:
-    program = translate(_network(), "net", wide=True, threads=8).program
+    program = translate(network(), "net", wide=True, threads=8).program
     assert not _kernels(program)
 
 
@@ -147,7 +147,7 @@ def test_the_result_says_which_layers_are_shared(quantized: Quantized, tmp_path:
 def test_it_builds_elsewhere(tool: str, tmp_path: Path) -> None:
     if shutil.which(tool) is None:
         pytest.skip(f"{tool} is not installed")
-    folder = write(translate(_network(), "net", wide=True, threads=2), tmp_path / "c")
+    folder = write(translate(network(), "net", wide=True, threads=2), tmp_path / "c")
     if tool == "make":
         run_tool(["make", "CC=gcc"], folder)
         library = folder / "libnet.so"

@@ -11,7 +11,7 @@ from onnx import helper
 
 from tests.compile.graphs import draw
 from tests.compile.test_float import _model
-from tests.compile.test_float_wide import _network
+from tests.compile.test_float_wide import network
 from tests.conftest import Exported, RunCli
 from toolchain.compile import wasm
 from toolchain.compile.targets import TARGETS
@@ -46,7 +46,7 @@ def test_a_device_keeps_the_limits(backend: str, exported: Exported) -> None:
     """A trained network, and layers of every kind: all nodes looked at, all within their limits."""
     _needs(backend)
     memory = TARGETS[DEVICES[backend]].memory
-    several = _network() if memory is None or memory.ram > NETWORK else draw(2, real=True)
+    several = network() if memory is None or memory.ram > NETWORK else draw(2, real=True)
     for model, data in ((exported("lenet5"), {"data": "mnist:test:2"}), (several, {"synthetic": 2})):
         found = verify(model, backend=backend, **data)  # type: ignore[arg-type]
         assert found.ok, found.defects

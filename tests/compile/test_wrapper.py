@@ -9,7 +9,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from tests.compile.test_float_wide import _network
+from tests.compile.test_float_wide import network
 from toolchain.compile import compile as compile_model
 from toolchain.compile.options import Options
 
@@ -18,7 +18,7 @@ from toolchain.compile.options import Options
 def module(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
     """Of a network with an input [1, 1, 24, 26]."""
     folder = tmp_path_factory.mktemp("wrapper") / "c"
-    compile_model(_network(), output=folder, options=Options("net", march="x86-64" if _is_pc() else None))
+    compile_model(network(), output=folder, options=Options("net", march="x86-64" if _is_pc() else None))
     spec = importlib.util.spec_from_file_location("net", folder / "net.py")
     assert spec is not None
     assert spec.loader is not None
