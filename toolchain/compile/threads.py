@@ -20,7 +20,7 @@ LINE = 64
 """Bytes of a cache line, which two threads do not share."""
 BLOCK = 16
 """Output channels or features whose weights lie side by side in all wide kernels."""
-BLOCKED = ("weights", "bias", "bias_shifted", "multipliers", "shifts")
+BLOCKED = ("weights", "bias", "bias_shifted", "narrow", "multipliers", "shifts")
 """Fields of a dense layer whose arrays have the blocks as first axis."""
 FLAG = "-fopenmp"
 

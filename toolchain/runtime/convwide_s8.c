@@ -68,16 +68,16 @@ static void spread_row(const convwide_s8_plan *p, const int8_t *row, int32_t gro
     const int32_t left = smaller(l->pad_left, l->tile_width);
     const int32_t width = smaller(l->in_width, l->tile_width - left);
     const int32_t right = l->tile_width - left - width;
-    tile_s8_fill(tile, at, padding, left * p->depth);
+    tile_s8_fill(&l->weights, tile, at, padding, left * p->depth);
     at += left * p->depth;
     if (l->groups == 1) {
-        tile_s8_load(tile, at, row, width * p->depth);
+        tile_s8_load(&l->weights, tile, at, row, width * p->depth);
     } else {
         for (int32_t x = 0; x < width; ++x) {
-            tile_s8_load(tile, at + (x * p->depth), row + (x * l->in_channels) + (group * p->depth), p->depth);
+            tile_s8_load(&l->weights, tile, at + (x * p->depth), row + (x * l->in_channels) + (group * p->depth), p->depth);
         }
     }
-    tile_s8_fill(tile, at + (width * p->depth), padding, right * p->depth);
+    tile_s8_fill(&l->weights, tile, at + (width * p->depth), padding, right * p->depth);
 }
 
 /* All that a strip of output rows reads. It is read before any of them is written. */
@@ -93,11 +93,11 @@ static void spread(const convwide_s8_plan *p, convwide_s8_strip strip, const int
             if (y >= 0 && y < l->in_height) {
                 spread_row(p, in + ((ptrdiff_t)y * l->in_width * l->in_channels), group, tile, at);
             } else {
-                tile_s8_fill(tile, at, (int8_t)l->padding, p->pitch);
+                tile_s8_fill(&l->weights, tile, at, (int8_t)l->padding, p->pitch);
             }
         }
     }
-    tile_s8_fill(tile, l->groups * p->plane, 0, TILE_S8_TAPS); /* met by weights of zero that fill up a last quad */
+    tile_s8_fill(&l->weights, tile, l->groups * p->plane, 0, TILE_S8_TAPS); /* met by weights of zero that fill up a last quad */
 }
 
 /* The largest sum of each channel of a block; `total` may be the first of the sums. */

@@ -33,8 +33,8 @@ void gemmwide_s8(const gemmwide_s8_layer *layer, const int8_t *in, int8_t *out, 
     const gemmwide_s8_layer *const l = layer;
     const int32_t values = l->rows * l->in_features;
     const tile_s8_window window = {1, (l->in_features + TILE_S8_TAPS - 1) / TILE_S8_TAPS, 0};
-    tile_s8_load(scratch, 0, in, values);
-    tile_s8_fill(scratch, values, 0, TILE_S8_TAPS); /* met by weights of zero that fill up a last quad */
+    tile_s8_load(&l->weights, scratch, 0, in, values);
+    tile_s8_fill(&l->weights, scratch, values, 0, TILE_S8_TAPS); /* met by weights of zero that fill up a last quad */
     for (int32_t output = 0; output < l->out_features; output += TILE_S8_CHANNELS) {
         const tile_s8_part part = tile_s8_part_of(&window, &l->weights, output, l->out_features);
         for (int32_t first = 0; first < l->rows; first += TILE_S8_WINDOWS) {

@@ -12,6 +12,7 @@
 #include "tile_s8_vectors.h"
 #elif defined(__AVX2__)
 #include "tile_s8_avx2.h"
+#include "tile_s8_narrow_avx2.h"
 #include "tile_s8_vectors.h"
 #elif defined(__SSE2__)
 #include "tile_s8_sse2.h"
@@ -29,19 +30,25 @@
 #include "tile_s8_row.h"
 #endif
 
-void tile_s8_load(int8_t *tile, int32_t at, const int8_t *values, int32_t count)
+void tile_s8_load(const tile_s8_weights *weights, int8_t *tile, int32_t at, const int8_t *values, int32_t count)
 {
+#if defined(TILE_S8_NARROW)
+    if (weights->narrow != NULL) {
+        tile_s8_narrow_store(tile + at, values, count);
+        return;
+    }
+#endif
+    (void)weights;
     tile_s8_store(tile + ((ptrdiff_t)at * TILE_S8_VALUE), values, count);
 }
 
-void tile_s8_fill(int8_t *tile, int32_t at, int8_t value, int32_t count)
+void tile_s8_fill(const tile_s8_weights *weights, int8_t *tile, int32_t at, int8_t value, int32_t count)
 {
     enum { SAME = 16 };
     int8_t same[SAME];
     memset(same, value, sizeof same);
     for (int32_t i = 0; i < count; i += SAME) {
-        const int32_t rest = (count - i < SAME) ? count - i : SAME;
-        tile_s8_store(tile + ((ptrdiff_t)(at + i) * TILE_S8_VALUE), same, rest);
+        tile_s8_load(weights, tile, at + i, same, (count - i < SAME) ? count - i : SAME);
     }
 }
 
@@ -53,6 +60,11 @@ tile_s8_part tile_s8_part_of(
     part.weights = weights->weights + ((ptrdiff_t)channel * window->rows * window->quads * TILE_S8_TAPS);
     part.bias = weights->bias + channel;
     part.bias_shifted = weights->bias_shifted + channel;
+    part.narrow = weights->narrow;
+    if (part.narrow != NULL) {
+        const int32_t spans = (window->quads + TILE_S8_SPAN - 1) / TILE_S8_SPAN;
+        part.narrow += (ptrdiff_t)(channel / TILE_S8_BLOCK) * window->rows * spans;
+    }
     part.channels = (channels - channel < TILE_S8_CHANNELS) ? channels - channel : TILE_S8_CHANNELS;
     return part;
 }
@@ -62,6 +74,17 @@ void tile_s8_sums(
     int32_t (*sums)[TILE_S8_CHANNELS])
 {
     int32_t i = 0;
+#if defined(TILE_S8_NARROW)
+    if (part->narrow != NULL) {
+        for (; i + TILE_S8_GROUP <= count; i += TILE_S8_GROUP) {
+            tile_s8_narrow_group(part, tile, starts + i, sums + i);
+        }
+        for (; i < count; ++i) {
+            tile_s8_narrow_one(part, tile, starts + i, sums + i);
+        }
+        return;
+    }
+#endif
     for (; i + TILE_S8_GROUP <= count; i += TILE_S8_GROUP) {
         tile_s8_group(part, tile, starts + i, sums + i);
     }

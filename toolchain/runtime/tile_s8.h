@@ -12,7 +12,8 @@ enum {
     TILE_S8_BLOCK = 16,   /* channels of a block of weights */
     TILE_S8_TAPS = 4,     /* taps of a channel that lie side by side */
     TILE_S8_CHANNELS = 32, /* most channels of one call, and */
-    TILE_S8_WINDOWS = 24  /* most windows */
+    TILE_S8_WINDOWS = 24, /* most windows */
+    TILE_S8_SPAN = 16     /* quads of one number of tile_s8_weights.narrow */
 };
 
 typedef struct {
@@ -25,13 +26,15 @@ typedef struct {
     const int8_t *weights;       /* [blocks][rows][quads][16 channels][4 taps] */
     const int32_t *bias;         /* [blocks][16] */
     const int32_t *bias_shifted; /* the same for values plus 128, which some instructions need */
+    const uint8_t *narrow;       /* [blocks][rows][spans]: of how many quads the products of two taps, of values plus 128,
+                                  * add up in 16 bits: 1, or 2 that follow each other; NULL: not even of one */
 } tile_s8_weights;
 
-/* Writes values to a tile, at an index. */
-void tile_s8_load(int8_t *tile, int32_t at, const int8_t *values, int32_t count);
+/* Writes values to a tile of the layer that has these weights, at an index. */
+void tile_s8_load(const tile_s8_weights *weights, int8_t *tile, int32_t at, const int8_t *values, int32_t count);
 
 /* Writes one value many times. */
-void tile_s8_fill(int8_t *tile, int32_t at, int8_t value, int32_t count);
+void tile_s8_fill(const tile_s8_weights *weights, int8_t *tile, int32_t at, int8_t value, int32_t count);
 
 /* One call of tile_s8_sums. */
 typedef struct {
@@ -39,6 +42,7 @@ typedef struct {
     const int8_t *weights; /* of the first channel's block; see tile_s8_weights */
     const int32_t *bias;   /* of the first channel, or */
     const int32_t *bias_shifted;
+    const uint8_t *narrow; /* of the first channel's block, or NULL */
     int32_t channels;
 } tile_s8_part;
 

@@ -35,6 +35,10 @@ NARROW = 30
 """Below it are the shifts of a pool's mean: its sums need no more digits."""
 SHIFT = 128
 """What some instruction sets add to every value."""
+SPAN = 16
+"""``TILE_S8_SPAN``."""
+NARROW_SUM = (2**15 - 1) // (2 * SHIFT - 1)
+"""Weights of one sign with this sum, times values plus 128, add up in 16 bits: 255 times 128 is 32,640."""
 
 
 def widened(layers: Sequence[Layer]) -> tuple[Layer, ...]:
@@ -82,7 +86,7 @@ class ConvWideS8(ConvS8):
             tile_width=tile_width,
             pool=Symbol(f"CONVWIDE_S8_{'NO' if self.pool is None else 'MAX' if self.mean is None else 'AVERAGE'}_POOL"),
             **pool_fields(self.pool),
-            weights=blocked(taps, self.bias.data, self.groups),
+            weights=blocked(taps, self.bias.data, self.groups, narrow=not self._has_rows()),
             **({"rows": paired(taps, self.bias.data, w.dilation[0] * tile_width)} if self._has_rows() else {}),
             output=requantize_struct(filled_up(self.requantizer, self.groups)),
             **mean,
@@ -109,7 +113,7 @@ class GemmWideS8(GemmS8):
             rows=self.rows,
             in_features=taps.shape[2],
             out_features=features,
-            weights=blocked(taps, self.bias.data, 1),
+            weights=blocked(taps, self.bias.data, 1, narrow=True),
             output=requantize_struct(filled_up(self.requantizer, 1)),
         )
         scratch = VALUE * (self.rows * taps.shape[2] + TAPS)
@@ -135,13 +139,14 @@ def _tile(w: Window, pool: Window | None, groups: int) -> tuple[int, int, int]:
     return rows, width, values(rows)
 
 
-def blocked(taps: NDArray[Any], bias: NDArray[Any], groups: int) -> Struct:
+def blocked(taps: NDArray[Any], bias: NDArray[Any], groups: int, *, narrow: bool) -> Struct:
     """A ``tile_s8_weights``.
 
     Args:
         taps: int8 [channels, rows, run].
         bias: int32 [channels].
         groups: of channels, each filled up to whole blocks.
+        narrow: whether products may be added in 16 bits where those hold them; rows of one map take another way.
     """
     channels, rows, run = taps.shape
     own = channels // groups
@@ -151,12 +156,38 @@ def blocked(taps: NDArray[Any], bias: NDArray[Any], groups: int) -> Struct:
     ordered = padded.reshape(groups, -1, BLOCK, rows, quads, TAPS).transpose(0, 1, 3, 4, 2, 5)
     sums = taps.reshape(channels, -1).sum(axis=1, dtype=np.int64)
     shifted = (bias.astype(np.int64) - SHIFT * sums).astype(np.int32)  # modulo 2^32, as the sum that it starts
+    together = quads_together(ordered) if narrow else None
     return struct(
         "tile_s8_weights",
         weights=Constant("int8_t", np.ascontiguousarray(ordered).ravel()),
         bias=Constant("int32_t", filled(bias, groups)),
         bias_shifted=Constant("int32_t", filled(shifted, groups)),
+        **({} if together is None else {"narrow": Constant("uint8_t", together)}),
     )
+
+
+def quads_together(blocks: NDArray[Any]) -> NDArray[Any] | None:
+    """How many quads' products add up in 16 bits, proved from the weights.
+
+    An instruction adds the products of two neighbouring taps with values of 0 to 255. The largest sum that any values
+    reach is 255 times the positive weights' sum, the smallest 255 times that of the negative ones.
+
+    Args:
+        blocks: int8 [..., quads, 16 channels, 4 taps].
+
+    Returns:
+        uint8 [... spans of a run], flat: 2 where any two quads of a span that follow each other may be added, else 1;
+        ``None`` if even the products of one quad overflow somewhere.
+    """
+    *outer, quads, channels, taps = blocks.shape
+    filling = [(0, 0)] * len(outer) + [(0, -quads % SPAN), (0, 0), (0, 0)]
+    lanes = np.pad(blocks, filling).astype(np.int32).reshape(*outer, -1, SPAN, channels, taps // 2, 2)
+    signs = np.stack([np.maximum(lanes, 0), np.maximum(-lanes, 0)]).sum(axis=-1)
+    if signs.max(initial=0) > NARROW_SUM:
+        return None
+    pairs = signs[..., 0::2, :, :] + signs[..., 1::2, :, :]
+    fits: NDArray[Any] = (pairs <= NARROW_SUM).all(axis=(0, -3, -2, -1))
+    return np.where(fits, 2, 1).astype(np.uint8).ravel()
 
 
 def paired(taps: NDArray[Any], bias: NDArray[Any], pitch: int) -> Struct:
