@@ -85,7 +85,7 @@ class Sketch:
             self.zero = self.zero_point((-128, -1, 0, 17, 127))
         self.last = self._quantized(x, self.scale, self.zero)
 
-    def _sized(self, values: np.ndarray) -> np.ndarray:
+    def sized(self, values: np.ndarray) -> np.ndarray:
         """All weights, or some that vector units add up in 16 bits: those of two taps, of four, of either."""
         most = ([128], [64], [32], [64, 32])[len(self.nodes) % 4]
         limit = np.repeat(most, -(-values.shape[-1] // len(most)))[: values.shape[-1]]
@@ -93,7 +93,7 @@ class Sketch:
 
     def weights(self, shape: tuple[int, ...], axis: int = 0) -> tuple[str, str, np.ndarray]:
         """int8 weights with a scale an output channel, and a bias at the product of the scales."""
-        values = self._sized(self.integers(shape))
+        values = self.sized(self.integers(shape))
         scales = self.generator.uniform(0.001, 0.02, shape[axis]).astype(np.float32)
         if self.generator.random() < 0.3:
             scales = np.exp2(np.round(np.log2(scales))).astype(np.float32)

@@ -17,7 +17,7 @@ from tests.compile import branches
 from tests.compile.graphs import feeds
 from tests.compile.running import on_host, write
 from tests.compile.test_float import _model
-from tests.compile.test_float_wide import _judge
+from tests.compile.test_float_wide import judged_by_limits
 from tests.conftest import Exported
 from toolchain.compile.device import answers, executable
 from toolchain.compile.generate import harness, sources
@@ -102,7 +102,7 @@ def test_the_portable_form_keeps_the_bounds(seed: int, tmp_path: Path) -> None:
         assert not called(made) & {"conv_f32", "gemm_f32"}
         run = on_host(made, tmp_path / str(index))
         for sample in given_to(model):
-            _judge(model, made, {**sample, **run(sample)})
+            judged_by_limits(model, made, {**sample, **run(sample)})
 
 
 def test_the_portable_form_of_odd_layers(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_the_portable_form_of_odd_layers(tmp_path: Path) -> None:
     assert {step.call.function for step in made.program.steps} >= OWN
     run = on_host(made, tmp_path)
     for sample in given_to(model):
-        _judge(model, made, {**sample, **run(sample)})
+        judged_by_limits(model, made, {**sample, **run(sample)})
 
 
 def test_the_limits_see_a_wrong_weight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,7 +129,7 @@ def test_the_limits_see_a_wrong_weight(tmp_path: Path, monkeypatch: pytest.Monke
     run = on_host(made, tmp_path)
     (sample, *_) = given_to(model)
     with pytest.raises(AssertionError):
-        _judge(model, made, {**sample, **run(sample)})
+        judged_by_limits(model, made, {**sample, **run(sample)})
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_the_instructions_keep_the_bounds(name: str, level: str, tmp_path: Path)
         made = translate(model, "net", kernels=target.kernels)
         given = given_to(model)
         for sample, seen in zip(given, in_emulator(made, given, target, tmp_path / str(index)), strict=True):
-            _judge(model, made, {**sample, **seen})
+            judged_by_limits(model, made, {**sample, **seen})
 
 
 @pytest.mark.parametrize("target", ["host", "cortex-m7"])
@@ -219,7 +219,7 @@ def test_networks_in_the_emulator(net: str, images: int, exported: Exported, tmp
     made = translate(model, "net", kernels=target.kernels)
     ones = [given.feeds(i, i + 1) for i in range(images)]
     for sample, seen in zip(ones, in_emulator(made, ones, target, tmp_path), strict=True):
-        _judge(model, made, {**sample, **seen})
+        judged_by_limits(model, made, {**sample, **seen})
 
 
 def test_instructions_and_stack_of_lenet(exported: Exported, tmp_path: Path) -> None:

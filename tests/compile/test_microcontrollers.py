@@ -132,7 +132,7 @@ def test_the_instructions_of_each_set(kernels: str, level: str, tmp_path: Path) 
 def test_pairs_that_are_not_exact_keep_the_portable_kernel() -> None:
     """A weight of -128 below a negative one leaves 16 bits."""
     sketch = Convolutions(0, (1, 4, 6, 6))
-    sketch.integers = lambda shape: np.full(shape, -128, np.int8)  # type: ignore[method-assign]
+    sketch.sized = lambda values: np.full_like(values, -128)  # type: ignore[method-assign]
     w, b, scales = sketch.weights((8, 4, 3, 3))
     sketch.shape = (1, 8, 4, 4)
     sketch.finish(sketch.node("Conv", [sketch.last, w, b], kernel_shape=[3, 3]), 4200 * float(scales.mean()))

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import onnx_ir as ir
 
+from toolchain.compile.names import unique, values_of
 from toolchain.errors import ToolchainError
 from toolchain.shapes import infer
 
@@ -18,7 +19,8 @@ QUANTIZERS = frozenset({"QuantizeLinear", "DequantizeLinear"})
 
 
 def constant(model: ir.Model, name: str, array: np.ndarray) -> ir.Value:
-    """A new initializer."""
+    """A new initializer, named so or like it."""
+    name = unique(name, values_of(model))
     value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
     model.graph.initializers[name] = value
     return value
@@ -119,7 +121,7 @@ def many_into_pairs(model: ir.Model, shapes: Shapes = None) -> int:
             left = first if not index else made.outputs[0]
             made = ir.node(wanted, [left, other], name=f"{node.name}_{index}", version=13)
             if index < len(rest) - 1:
-                made.outputs[0].name = f"{node.outputs[0].name}_upto_{index}"
+                made.outputs[0].name = unique(f"{node.outputs[0].name}_upto_{index}", values_of(model))
             model.graph.insert_before(node, made)
         replaced(model, node.outputs[0], made.outputs[0])
         model.graph.remove(node, safe=True)

@@ -14,6 +14,7 @@ import numpy as np
 
 from toolchain.compile.identifiers import identifier
 from toolchain.compile.literals import fields, number, wrapped
+from toolchain.compile.names import unique
 from toolchain.compile.plan import Plan, scratch_name
 from toolchain.compile.program import Part, Program, Step, constants
 from toolchain.compile.tensor import Element, Tensor
@@ -125,18 +126,8 @@ def _arrays(program: Program) -> Iterator[Array]:
     for step in program.steps:
         for path, constant in constants(f"{program.name}_{step.name}", step.call.layer):
             offset = -(-offset // ALIGNMENT) * ALIGNMENT
-            yield Array(identifier_of(path, taken), constant.type, constant.data, offset)
+            yield Array(unique(path, taken), constant.type, constant.data, offset)
             offset += constant.data.nbytes
-
-
-def identifier_of(path: str, taken: set[str]) -> str:
-    """A name for a constant; paths are identifiers already, and need only be unique."""
-    unique, count = path, 1
-    while unique in taken:
-        count += 1
-        unique = f"{path}_{count}"
-    taken.add(unique)
-    return unique
 
 
 def _blob(arrays: Sequence[Array]) -> bytes:

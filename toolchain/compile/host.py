@@ -146,7 +146,7 @@ def restored(tensor: Tensor, content: bytes) -> Array:
     array = flat.reshape(tensor.plane, tensor.channels).T.reshape(tensor.shape)
     if tensor.element is Element.INT8 and tensor.quantization is not None and tensor.quantization.unsigned:
         return (array.astype(np.int16) + 128).astype(np.uint8)
-    return np.ascontiguousarray(array)
+    return np.ascontiguousarray(array).reshape(tensor.shape)  # which it would give a first axis
 
 
 def _dtype(tensor: Tensor) -> np.dtype[Any]:

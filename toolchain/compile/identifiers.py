@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from toolchain.compile.names import unique
 from toolchain.errors import UsageError
 
 LIBRARY = frozenset(
@@ -78,9 +79,4 @@ def identifier(name: str, taken: set[str]) -> str:
     made = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")[:LONGEST] or "unnamed"
     if not made[0].isalpha() or made.lower() in KEYWORDS:
         made = f"t_{made}"
-    unique, count = made, 1
-    while unique in taken:
-        count += 1
-        unique = f"{made}_{count}"
-    taken.add(unique)
-    return unique
+    return unique(made, taken)

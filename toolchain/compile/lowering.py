@@ -7,7 +7,7 @@ kernel exists; integers are turned into floats in front of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from toolchain.compile.names import Names
 from toolchain.compile.program import Layer
 from toolchain.compile.tensor import INT8_HIGH, INT8_LOW, Element, Quantization, Tensor, plane_of
 from toolchain.errors import ShapeError, UnsupportedError
@@ -63,12 +64,18 @@ class Site:
         inputs: tensors, constants, or ``None`` for an input left out.
         output: what to make: its name, shape, element type and, for integers, quantization and clamps.
         nodes: names of the ONNX nodes that the layer stands for.
+        names: what is in use.
     """
 
     step: Step
     inputs: tuple[Operand, ...]
     output: Tensor
     nodes: tuple[str, ...]
+    names: Names = field(default_factory=Names)
+
+    def fresh(self, what: str) -> str:
+        """A name for a value between the inputs and the output."""
+        return self.names.fresh(f"{self.output.name}_{what}")
 
     @property
     def attributes(self) -> Any:

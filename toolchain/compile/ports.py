@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableSequence, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from toolchain.compile.names import unique
 from toolchain.data import Samples
 from toolchain.errors import UnsupportedError
 from toolchain.load import read
@@ -65,13 +66,14 @@ def integer_ports(model: ir.Model) -> tuple[ir.Model, Mapping[str, Entry]]:
             continue
         node = _only([n for n in graph.node if value.name in n.input], "QuantizeLinear", f"input {value.name!r}")
         entries[value.name] = _entry(node, constants)
-        _taken_away(graph, value, node, node.output[0], value.name)
+        _taken_away(graph, value, node, node.output[0])
     for value in graph.output:
         if value.type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
             continue
         node = _only([n for n in graph.node if value.name in n.output], "DequantizeLinear", f"output {value.name!r}")
         _entry(node, constants)
-        _taken_away(graph, value, node, node.input[0], value.name)
+        _keep_for_readers(graph, node)
+        _taken_away(graph, value, node, node.input[0])
     return read(proto.SerializeToString(), model.graph.name or "model"), entries
 
 
@@ -92,19 +94,45 @@ def _entry(node: onnx.NodeProto, constants: Mapping[str, onnx.TensorProto]) -> E
     return Entry(np.float32(found[0].reshape(())), found[1].reshape(()))
 
 
-def _taken_away(
-    graph: onnx.GraphProto, value: onnx.ValueInfoProto, node: onnx.NodeProto, inner: str, name: str
-) -> None:
-    """The graph's port takes the place of the quantized value ``inner``, under the port's own name."""
+def _keep_for_readers(graph: onnx.GraphProto, node: onnx.NodeProto) -> None:
+    """Nodes that read a float output go on reading floats: of a DequantizeLinear of their own."""
+    name = node.output[0]
+    readers = [other for other in graph.node if name in other.input]
+    if not readers:
+        return
+    own = onnx.NodeProto()
+    own.CopyFrom(node)
+    taken = {used for other in graph.node for used in (*other.input, *other.output)}
+    own.output[0] = unique(f"{name}_float", taken)
+    own.name = unique(f"{node.name}_again", {other.name for other in graph.node}) if node.name else ""
+    graph.node.insert(list(graph.node).index(node), own)
+    for other in readers:
+        _renamed(other.input, name, own.output[0])
+
+
+def _taken_away(graph: onnx.GraphProto, value: onnx.ValueInfoProto, node: onnx.NodeProto, inner: str) -> None:
+    """The graph's port takes the place of the quantized value ``inner``, under the port's own name.
+
+    Where that value is another port, it stays, and the two are the same.
+    """
+    name = value.name
     zero = next(numpy_helper.to_array(tensor) for tensor in graph.initializer if tensor.name == node.input[2])
-    graph.node.remove(node)
-    for other in graph.node:
-        for names in (other.input, other.output):
-            for index, used in enumerate(names):
-                if used == inner:
-                    names[index] = name
+    if inner in {port.name for port in (*graph.input, *graph.output)}:
+        source, result = (name, inner) if node.op_type == "QuantizeLinear" else (inner, name)
+        node.CopyFrom(onnx.helper.make_node("Identity", [source], [result], node.name))
+    else:
+        graph.node.remove(node)
+        for other in graph.node:
+            _renamed(other.input, inner, name)
+            _renamed(other.output, inner, name)
     del graph.value_info[:]
     value.type.tensor_type.elem_type = onnx.helper.np_dtype_to_tensor_dtype(zero.dtype)
+
+
+def _renamed(names: MutableSequence[str], old: str, new: str) -> None:
+    for index, used in enumerate(names):
+        if used == old:
+            names[index] = new
 
 
 def integer_samples(given: Samples, entries: Mapping[str, Entry]) -> Samples:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from toolchain.compile.decompose import (
     Shapes,
+    constant,
     fold_shapes,
     many_into_pairs,
     mean_into_global_average,
@@ -164,19 +165,21 @@ def fold_batchnormalization(model: ir.Model, shapes: Shapes = None) -> int:
         conv = node.inputs[0].producer() if node.op_type == "BatchNormalization" and node.inputs[0] else None
         if conv is None or conv.op_type != "Conv" or len(conv.outputs[0].uses()) != 1:
             continue
+        if "training_mode" in node.attributes and node.attributes["training_mode"].as_int():
+            continue  # the statistics are those of the input
         constants = [v.const_value if v is not None else None for v in (*node.inputs[1:5], *conv.inputs[1:])]
         if any(c is None for c in constants) or conv.outputs[0].is_graph_output():
             continue
         gain, shift, mean, variance, weights, *rest = (c.numpy().astype(np.float64) for c in constants if c is not None)
         epsilon = node.attributes["epsilon"].as_float() if "epsilon" in node.attributes else 1e-5
+        if any(array.shape != weights.shape[:1] for array in (gain, shift, mean, variance)):
+            continue  # before opset 9, statistics may be those of every element; there is no kernel for them
         factor = gain / np.sqrt(variance + epsilon)
         scaled = weights * factor.reshape(-1, *(1,) * (weights.ndim - 1))
         moved = shift + ((rest[0] if rest else 0.0) - mean) * factor
         for place, array in ((1, scaled), (2, moved)):
-            fresh = ir.Value(name=f"{node.outputs[0].name}_{('weight', 'bias')[place - 1]}")
-            fresh.const_value = ir.tensor(array, name=fresh.name)
+            fresh = constant(model, f"{node.outputs[0].name}_{('weight', 'bias')[place - 1]}", array)
             fresh.metadata_props[COMPUTED] = "yes"
-            model.graph.initializers[fresh.name or ""] = fresh
             if place == len(conv.inputs):
                 conv.resize_inputs(place + 1)
             conv.replace_input_with(place, fresh)

@@ -13,6 +13,7 @@ from toolchain.compile.generate import generate
 from toolchain.compile.identifiers import check, identifier
 from toolchain.compile.kernels.wide import widened
 from toolchain.compile.kernels.winograd import accelerated
+from toolchain.compile.names import values_of
 from toolchain.compile.plan import Plan, plan
 from toolchain.compile.program import Program, Step
 from toolchain.compile.rewrites import rewritten
@@ -67,7 +68,7 @@ def translate(
         ShapeError: free dimensions, or more than one sample.
     """
     check(name)
-    lowered = lower(rewritten(model, shapes), shapes)
+    lowered = lower(rewritten(model, shapes), shapes, reserved=values_of(model))
     layers = fuse(lowered) if fused else lowered.layers
     layers = widened(layers) if wide else tuned(layers, kernels)
     layers = accelerated(layers) if winograd else layers

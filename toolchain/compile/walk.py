@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -12,12 +12,14 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from toolchain.compile.integral import EIGHT_BITS, MOVING, as_integers, check_integers, taken_as_integers
 from toolchain.compile.kernels import lowerings
 from toolchain.compile.kernels.bounds import bounds
 from toolchain.compile.kernels.quantize import DequantizeS8, QuantizeF32
 from toolchain.compile.kernels.reorder import Reorder, SignU8, UnsignS8
 from toolchain.compile.kernels.strides import same_order
 from toolchain.compile.lowering import Fixed, Lowering, Operand, Site, by_name, map_of, one_sample, quantization
+from toolchain.compile.names import Names, values_of
 from toolchain.compile.program import Layer
 from toolchain.compile.tensor import INT8_HIGH, INT8_LOW, Element, Quantization, Tensor, plane_of
 from toolchain.errors import UnsupportedError
@@ -66,24 +68,30 @@ class Finish:
     nodes: tuple[str, ...]
 
 
-def lower(model: ir.Model, shapes: Mapping[str, Sequence[int]] | None = None) -> Lowered:
+def lower(
+    model: ir.Model, shapes: Mapping[str, Sequence[int]] | None = None, reserved: Collection[str] = ()
+) -> Lowered:
     """Every node as a layer.
 
     Args:
         model: rewritten, of fixed shapes.
         shapes: of graph inputs with free dimensions.
+        reserved: names that no value of the compiler's own may have, besides those of the model.
 
     Raises:
         UnsupportedError: a node without a kernel; names it, the reason and what would help.
         ShapeError: free dimensions, or more than one sample.
     """
-    return _Walk(model, infer(model, shapes)).run()
+    return _Walk(model, infer(model, shapes), Names({*reserved, *values_of(model)})).run()
 
 
 class _Walk:
-    def __init__(self, model: ir.Model, specs: Mapping[str, Spec]) -> None:
+    def __init__(self, model: ir.Model, specs: Mapping[str, Spec], names: Names) -> None:
         self.model = model
         self.specs = specs
+        self.names = names
+        self.converted: dict[tuple[Tensor, int], Tensor] = {}
+        """By a tensor and its other plane, or 0: what it became as floats."""
         self.steps = steps(model)
         self.values: dict[str, Operand] = {
             name: Fixed(name, value.const_value.numpy())
@@ -119,7 +127,7 @@ class _Walk:
             made = replace(map_of(name, spec, self._stated(name)), plane=1)
         elif spec.dtype == ir.DataType.UINT8:
             made = Tensor(name, Element.UINT8, spec.shape)
-            signed = map_of(f"{name}_signed", spec, Quantization(Fraction(1), INT8_LOW, unsigned=True))
+            signed = map_of(self.names.fresh(f"{name}_signed"), spec, as_integers(spec.dtype))
             self._add(SignU8(signed.name, (), (made,), signed), (name,))
             return made
         else:
@@ -192,7 +200,7 @@ class _Walk:
         if not isinstance(source, Tensor):
             raise step.facts.unsupported("it quantizes a constant", "fold the constants")
         if source.element is Element.INT8:
-            site = Site(step, (source,), made, (step.name,))
+            site = Site(step, (source,), made, (step.name,), self.names)
             self._put(site, lowerings()["Identity"].integer, (out,))
         else:
             # A float map keeps its order under another shape; only one in ONNX's order is turned on the way.
@@ -201,18 +209,19 @@ class _Walk:
 
     def _operator(self, step: Step) -> None:
         lowering = by_name(lowerings(), step)
-        inputs = tuple(None if name is None else self._taken(self.values[name], lowering) for name in step.inputs)
         out = step.outputs[0] or ""
+        self._check_results(step)
+        inputs = tuple(None if name is None else self._taken(self._read(step, name), lowering) for name in step.inputs)
         tensors = [value for value in inputs if isinstance(value, Tensor)]
         if not tensors:
             raise step.facts.unsupported("all its inputs are constants", "fold the constants")
         whole = bool(tensors) and all(tensor.element is Element.INT8 for tensor in tensors)
-        finish = self._finish(step, tensors[0]) if whole and lowering.integer else None
+        finish = self._finish(step, tensors) if whole and lowering.integer else None
         if finish is not None:
             made = map_of(out, self.specs[out], finish.quantized, finish.low, finish.high)
             made = replace(made, name=finish.names[0])
             self.absorbed.update(finish.nodes)
-            self._put(Site(step, inputs, made, (step.name, *finish.nodes)), lowering.integer, finish.names)
+            self._put(Site(step, inputs, made, (step.name, *finish.nodes), self.names), lowering.integer, finish.names)
             return
         if lowering.real is None:
             what = "has no float kernel" if lowering.integer else "has no kernel"
@@ -222,7 +231,27 @@ class _Walk:
         floats = tuple(
             self._taken(self._float(value), lowering) if isinstance(value, Tensor) else value for value in inputs
         )
-        self._put(Site(step, floats, map_of(out, self.specs[out]), (step.name,)), lowering.real, (out,))
+        self._put(Site(step, floats, map_of(out, self.specs[out]), (step.name,), self.names), lowering.real, (out,))
+
+    def _check_results(self, step: Step) -> None:
+        """Refuse results that no kernel makes."""
+        for name in step.outputs[1:]:
+            if name and (name in self.readers or name in self.outputs):
+                raise step.facts.unsupported(f"its output {name!r} is used", "only the first one has a kernel")
+        out = step.outputs[0] or ""
+        spec = self.specs[out]
+        if 0 in spec.shape:
+            raise step.facts.unsupported(f"its result {list(spec.shape)} is empty", "take it out of the model")
+        if spec.dtype is not ir.DataType.FLOAT and spec.dtype not in EIGHT_BITS:
+            raise step.facts.unsupported(f"its result is {spec.dtype}", "C computes FLOAT, INT8 and UINT8")
+
+    def _read(self, step: Step, name: str) -> Operand:
+        """What an operator reads: of an 8-bit tensor that no DequantizeLinear has given a meaning, the integers."""
+        value = self.values[name]
+        if not isinstance(value, Tensor) or self.specs[name].dtype not in EIGHT_BITS:
+            return value
+        check_integers(step)
+        return taken_as_integers(value, self.specs[name].dtype)
 
     def _put(self, site: Site, rule: Any, names: Sequence[str]) -> None:
         """Lower a node and give its result its names."""
@@ -239,10 +268,16 @@ class _Walk:
         self.layers.append(layer)
         self.values.update(dict.fromkeys(names, layer.output))
 
-    def _finish(self, step: Step, source: Tensor) -> Finish | None:
-        """How the node's result is rounded to 8 bits; ``None`` if it is not."""
+    def _finish(self, step: Step, sources: Sequence[Tensor]) -> Finish | None:
+        """How the node's result is rounded to 8 bits, or that it is moved without; ``None`` if it has to be a float."""
+        found = self._rounded(step, sources[0])
+        if found is None and step.facts.op_type in MOVING and len({source.quantized for source in sources}) == 1:
+            return Finish(sources[0].quantized, INT8_LOW, INT8_HIGH, (step.outputs[0] or "",), ())
+        return found
+
+    def _rounded(self, step: Step, source: Tensor) -> Finish | None:
         out = step.outputs[0] or ""
-        if self.specs[out].dtype in (ir.DataType.INT8, ir.DataType.UINT8):
+        if self.specs[out].dtype in EIGHT_BITS:
             return Finish(source.quantized, INT8_LOW, INT8_HIGH, (out,), ())
         readers = self.readers[out]
         if out in self.outputs or not readers:
@@ -253,12 +288,15 @@ class _Walk:
             nodes = tuple(reader.name for reader in readers)
             return Finish(found.pop(), INT8_LOW, INT8_HIGH, names, nodes) if len(found) == 1 else None
         if len(readers) == 1 and readers[0].facts.op_type in CLAMPS:
-            later = self._finish(readers[0], source)
+            later = self._rounded(readers[0], source)
             return None if later is None else self._clamped(readers[0], later)
         return None
 
     def _clamped(self, step: Step, later: Finish) -> Finish:
-        """With a Relu or Clip in front: rounding rises, so clamping its result clamps its argument."""
+        """With a Relu or Clip in front: rounding rises, so clamping its result clamps its argument.
+
+        The last clamp wins: it holds the bounds of those in front of it as well.
+        """
         q = later.quantized
         least: Fraction | None = Fraction(0)
         most: Fraction | None = None
@@ -270,10 +308,10 @@ class _Walk:
             least, most = bounds(Site(step, inputs, Tensor("", Element.INT8, ()), ()))
 
         def rounded(value: Fraction) -> int:
-            return min(max(round(value / q.scale) + q.zero, INT8_LOW), INT8_HIGH)
+            return min(max(round(value / q.scale) + q.zero, later.low), later.high)
 
-        low = later.low if least is None else max(later.low, rounded(least))
-        high = later.high if most is None else min(later.high, rounded(most))
+        low = later.low if least is None else rounded(least)
+        high = later.high if most is None else rounded(most)
         return replace(later, low=min(low, high), high=high, nodes=(step.name, *later.nodes))
 
     def _taken(self, value: Operand, lowering: Lowering) -> Operand:
@@ -289,13 +327,12 @@ class _Walk:
         """A tensor as floats, stored in the same order."""
         if tensor.element is Element.FLOAT:
             return tensor
-        name = f"{tensor.name}_float"
-        known = self.values.get(name)
-        if isinstance(known, Tensor):
-            return known
-        made = Tensor(name, Element.FLOAT, tensor.shape, tensor.plane)
-        self._add(DequantizeS8(name, (), (tensor,), made), (name,))
-        return made
+        key = (tensor, 0)
+        if key not in self.converted:
+            made = Tensor(self.names.fresh(f"{tensor.name}_float"), Element.FLOAT, tensor.shape, tensor.plane)
+            self._add(DequantizeS8(made.name, (), (tensor,), made), ())
+            self.converted[key] = made
+        return self.converted[key]
 
     def _placed(self, tensor: Tensor, plane: int) -> Tensor:
         """A tensor in another order of memory."""
@@ -303,15 +340,13 @@ class _Walk:
             return tensor if tensor.plane == plane else replace(tensor, plane=plane, buffer=tensor.memory)
         if plane != 1 and tensor.plane != 1:
             tensor = self._placed(tensor, 1)
-        name = f"{tensor.name}_{'ordered' if plane > 1 else 'unordered'}"
-        known = self.values.get(name)
-        if isinstance(known, Tensor) and known.shape == tensor.shape and known.plane == plane:
-            return known
-        if known is not None:
-            name = f"{name}_{plane}_{len(self.layers)}"
-        made = replace(tensor, name=name, plane=plane, buffer="")
-        self._add(Reorder(name, (), (tensor,), made), (name,))
-        return made
+        key = (tensor, plane)
+        if key not in self.converted:
+            name = self.names.fresh(f"{tensor.name}_{'ordered' if plane > 1 else 'unordered'}")
+            made = replace(tensor, name=name, plane=plane, buffer="")
+            self._add(Reorder(name, (), (tensor,), made), ())
+            self.converted[key] = made
+        return self.converted[key]
 
     def _output(self, name: str) -> Tensor:
         """A graph output, in the caller's memory and order."""
@@ -329,7 +364,7 @@ class _Walk:
             self._add(UnsignS8(f"{name}_unsigned", (), (value,), made), ())
             return made
         writers = [layer for layer in self.layers if layer.output.memory == value.memory]
-        if value.plane == 1 and writers and not value.buffer and self.outputs.count(name) == 1:
+        if value.plane == 1 and writers and not value.buffer and value.name == name and self.outputs.count(name) == 1:
             return value
         made = replace(value, name=name, plane=1, buffer=f"{name} of the caller")
         self._add(Reorder(f"{name}_order", (), (value,), made), ())

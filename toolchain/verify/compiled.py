@@ -86,7 +86,12 @@ class CompiledBackend:
         seen = self._run([{name: array[i : i + 1] for name, array in feeds.items()} for i in range(count)])
         same = all(watched for _, watched in seen)
         names = {watched.model for watched in self.watched} | {tensor.name for tensor in self.program.outputs}
-        return Observation({name: np.concatenate([run[name] for run, _ in seen]) for name in sorted(names)}, same)
+        return Observation({name: _joined([run[name] for run, _ in seen]) for name in sorted(names)}, same)
+
+
+def _joined(samples: Sequence[Array]) -> Array:
+    """Samples along their first axis; a single one may have no axis."""
+    return samples[0] if len(samples) == 1 else np.concatenate(samples)
 
 
 Run = Callable[[Sequence[dict[str, Array]]], list[tuple[dict[str, Array], bool]]]

@@ -11,7 +11,7 @@ import onnx_ir as ir
 from tests.compile import branches, test_microcontrollers, test_operators
 from tests.compile.coverage import special
 from tests.compile.graphs import draw
-from tests.compile.test_float_wide import _network, _threes
+from tests.compile.test_float_wide import network, threes
 
 Inputs = Callable[[Sequence[int], int], np.ndarray]
 
@@ -42,7 +42,7 @@ def _operators(index: int) -> Network:
 
 
 def _wide_floats(index: int) -> Network:
-    model = _network(index) if index % 2 == 0 else _threes((1, 3)[index // 2 % 2])
+    model = network(index) if index % 2 == 0 else threes((1, 3)[index // 2 % 2])
     return Network(model, {"wide": True, "winograd": index % 2 == 1}, integers=False, samples=2)
 
 

@@ -129,7 +129,7 @@ def _equal(site: Site) -> tuple[tuple[Layer, ...], tuple[Tensor, Tensor]]:
     for index in range(2):
         x = site.tensor(index)
         if x.shape != shape:
-            y = replace(x, name=f"{site.output.name}_{index}", shape=shape, plane=plane, buffer="")
+            y = replace(x, name=site.fresh(str(index)), shape=shape, plane=plane, buffer="")
             step = replace(site.step, name=f"{site.step.name}_{index}")
             repeated = move.expand(replace(site, step=step, inputs=(x,), output=y, nodes=()))
             *parts, last = repeated if isinstance(repeated, tuple) else (repeated,)

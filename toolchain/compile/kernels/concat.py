@@ -67,7 +67,7 @@ def _chain(site: Site, made: list[Layer], parts: list[Tensor]) -> Lowered:
     for index, right in enumerate(parts[1:], 1):
         last = index == len(parts) - 1
         shape = (*y.shape[:axis], left.shape[axis] + right.shape[axis], *y.shape[axis + 1 :])
-        part = replace(y, name=y.name if last else f"{y.name}_upto_{index}", shape=shape, plane=prod(shape[split:]))
+        part = replace(y, name=y.name if last else site.fresh(f"upto_{index}"), shape=shape, plane=prod(shape[split:]))
         name = site.step.name if last else f"{site.step.name}_upto_{index}"
         made.append(Concat(name, site.nodes if last else (), (left, right), part, rows))
         left = part

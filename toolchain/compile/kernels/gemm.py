@@ -87,7 +87,21 @@ def gemm(site: Site) -> Layer:
         )
     weights = site.fixed(1, "matrix")
     turned = weights if a.transpose_b else _transposed(weights)
-    return dense(site, turned, site.optional(2, "addend"))
+    return dense(site, turned, _addend(site))
+
+
+def _addend(site: Site) -> Fixed | None:
+    """What Gemm adds to each row.
+
+    Raises:
+        UnsupportedError: it is not the same for all rows.
+    """
+    addend = site.optional(2, "addend")
+    if addend is None or max(addend.values.shape[:-1], default=1) == 1:
+        return addend
+    raise site.unsupported(
+        f"an addend of shape {list(addend.values.shape)}", "there is a kernel for one that all rows share"
+    )
 
 
 def matmul(site: Site) -> Layer:
@@ -188,7 +202,7 @@ def real_gemm(site: Site) -> Layer:
     if a.transpose_a:
         raise site.unsupported("transA is 1", "transpose the input's producer instead")
     matrix = _real_matrix(site, a.alpha)
-    addend = site.optional(2, "addend")
+    addend = _addend(site)
     scaled = None if addend is None else Fixed(addend.name, addend.floats * a.beta)
     return _real_dense(site, matrix if a.transpose_b else matrix.T, scaled)
 

@@ -9,6 +9,7 @@ from toolchain.compile.kernels.activation import IDLE, Activation, UnaryF32
 from toolchain.compile.kernels.strides import arranged
 from toolchain.compile.lowering import Lowered, Site
 from toolchain.compile.program import Call, Layer, struct
+from toolchain.compile.tensor import Tensor
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,16 @@ class MatmulF32(Layer):
         return replace(self, activation=later.activation, **self.joined(later))
 
 
+def _stack(x: Tensor) -> tuple[int, ...]:
+    """How the matrices are stacked; leading axes of 1 change nothing."""
+    shape = x.shape[:-2]
+    return shape[next((i for i, size in enumerate(shape) if size != 1), len(shape)) :]
+
+
 def real(site: Site) -> Lowered:
     """Stacks of matrices, as many on either side."""
     a, b = site.tensor(0), site.tensor(1)
-    if len(a.shape) < 2 or len(b.shape) < 2 or prod(a.shape[:-2]) != prod(b.shape[:-2]):
+    if len(a.shape) < 2 or len(b.shape) < 2 or _stack(a) != _stack(b):
         raise site.unsupported(
             f"shapes {list(a.shape)} and {list(b.shape)}", "there is a kernel for as many matrices on either side"
         )

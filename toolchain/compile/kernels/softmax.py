@@ -122,7 +122,7 @@ def rows_first(site: Site, x: Tensor, axes: tuple[int, ...]) -> tuple[Layers, Te
     steps = [prod(x.shape[axis + 1 :]) for axis in range(len(x.shape))]
     places = [tuple(i * steps[axis] for i in range(x.shape[axis])) for axis in (*kept, *axes)]
     shape = tuple(x.shape[axis] for axis in (*kept, *axes))
-    y = replace(x, name=f"{site.output.name}_rows", shape=shape, plane=1, buffer="")
+    y = replace(x, name=site.fresh("rows"), shape=shape, plane=1, buffer="")
     return (*layers, *back, _moved(f"{site.step.name}_rows", x, y, places)), y, True
 
 
@@ -138,7 +138,7 @@ def _lowered(site: Site, kind: type[SoftmaxF32] | type[SoftmaxS8]) -> Lowered:
     if not turned_about:
         y = replace(site.output, plane=x.plane)
         return after(layers, kind(site.step.name, site.nodes, (x,), y, x.size // columns))
-    y = replace(site.output, name=f"{site.output.name}_turned", shape=x.shape, plane=1)
+    y = replace(site.output, name=site.fresh("turned"), shape=x.shape, plane=1)
     made = kind(f"{site.step.name}_turned", (), (x,), y, x.size // columns)
     rank = len(given.shape)
     turned = (*(axis for axis in range(rank) if axis not in axes), *axes)

@@ -71,7 +71,7 @@ def arranged(site: Site, x: Tensor, plane: int | None = None) -> tuple[Layers, T
         return (), replace(x, plane=plane, buffer=x.memory)
     made: list[Layer] = []
     for step, target in enumerate(target for target in (1, plane) if target != x.plane):
-        y = replace(x, name=f"{site.output.name}_of_{x.name}_{step}", plane=target, buffer="")
+        y = replace(x, name=site.fresh(f"of_{x.name}_{step}"), plane=target, buffer="")
         made.append(Reorder(f"{site.step.name}_order_{step}_{x.name}", (), (x,), y))
         x = y
         if target == plane:
@@ -84,8 +84,8 @@ def requantized(site: Site, x: Tensor, index: int = 0) -> tuple[Layers, Tensor]:
     y = site.output
     if x.quantized == y.quantized and y.low <= x.low and x.high <= y.high:
         return (), x
-    name = f"{y.name}_scaled_{index}"
-    table = tabulated(replace(site, inputs=(x,), output=replace(y, name=name, shape=x.shape)), identity)
+    scaled = replace(y, name=site.fresh(f"scaled_{index}"), shape=x.shape)
+    table = tabulated(replace(site, inputs=(x,), output=scaled), identity)
     made = replace(table, name=f"{site.step.name}_scaled_{index}", nodes=())
     return (made,), made.output
 
