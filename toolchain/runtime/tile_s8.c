@@ -20,6 +20,9 @@
 #elif defined(__ARM_NEON)
 #include "tile_s8_neon.h"
 #include "tile_s8_vectors.h"
+#if defined(__ARM_FEATURE_MATMUL_INT8) && defined(__ARM_FEATURE_DOTPROD)
+#include "tile_s8_mmla_neon.h"
+#endif
 #elif defined(__wasm_simd128__)
 #include "tile_s8_wasm.h"
 #include "tile_s8_vectors.h"
@@ -86,7 +89,11 @@ void tile_s8_sums(
     }
 #endif
     for (; i + TILE_S8_GROUP <= count; i += TILE_S8_GROUP) {
+#if defined(TILE_S8_MMLA)
+        tile_s8_mmla_group(part, tile, starts + i, sums + i);
+#else
         tile_s8_group(part, tile, starts + i, sums + i);
+#endif
     }
     for (; i < count; ++i) {
         tile_s8_one(part, tile + ((ptrdiff_t)starts[i] * TILE_S8_VALUE), sums[i]);

@@ -69,6 +69,7 @@ BUILDS = {
     "wasm": Build(flags=("-U__SSE2__", "-D__wasm_simd128__"), emulated=True),
     "neon": Build("aarch64", processor="cortex-a72"),
     "dotprod": Build("aarch64", ("-march=armv8.2-a+dotprod",), processor="max"),
+    "i8mm": Build("aarch64", ("-march=armv8.2-a+dotprod+i8mm",), processor="max"),
     "neon-32": Build("armv7"),
     "thumb1": Build("cortex-m0", board="cortex-m7"),
     "dsp": Build("cortex-m4", board="cortex-m7"),

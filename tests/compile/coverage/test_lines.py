@@ -24,7 +24,7 @@ from toolchain.verify.winograd import bounded
 
 pytestmark = pytest.mark.slow
 
-VECTORS = ("c99", "c99-16", "sse4", "avx2", "avx-vnni", "avx512-vnni", "wasm", "neon", "dotprod", "neon-32")
+VECTORS = ("c99", "c99-16", "sse4", "avx2", "avx-vnni", "avx512-vnni", "wasm", "neon", "dotprod", "i8mm", "neon-32")
 CORES = {"c99": ("dual", "patch", "vector"), "dsp": ("dual",), "mve": ("vector",), "thumb1": ("patch",)}
 ROUNDS: dict[str, dict[str, int]] = {
     "sse2": {
