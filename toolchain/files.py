@@ -25,8 +25,11 @@ def check_output(path: Path, *, force: bool) -> None:
         raise FileError(f"cannot write {path}: it is no plain file; give another name")
     if path.exists() and not force:
         raise OutputExistsError(path)
-    if not path.absolute().parent.is_dir():
-        raise FileError(f"cannot write {path}: folder {path.absolute().parent} does not exist; create it first")
+    parent = path.absolute().parent
+    if parent.exists() and not parent.is_dir():
+        raise FileError(f"cannot write {path}: {parent} is no folder; give another name")
+    if not parent.is_dir():
+        raise FileError(f"cannot write {path}: folder {parent} does not exist; create it first")
 
 
 @contextlib.contextmanager

@@ -44,6 +44,14 @@ def raising(error: BaseException) -> Callable[[], None]:
     return body
 
 
+def test_a_file_in_the_place_of_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    with pytest.raises(errors.FileError, match=r"cannot write .*/a/b: .*/a is no folder; give another name"):
+        files.check_output(tmp_path / "a" / "b", force=False)
+    with pytest.raises(errors.FileError, match="does not exist; create it first"):
+        files.check_output(tmp_path / "b" / "c", force=False)
+
+
 CODES = [
     (errors.GateFailedError("m"), 1),
     (errors.UsageError("m"), 2),

@@ -88,7 +88,7 @@ def verify(
         started = _started(backend, run, options, specs, meant)
         found = _judge(reference, started, given, arithmetic, end_to_end, progress or silent)
     except ToolchainError as error:
-        found = _stopped(reference, run, error)
+        found = _stopped(reference, run, given, error)
     return Verification(
         model=str(model) if isinstance(model, Path | str) else (meant.graph.name or "model"),
         backend=f"{backend}, optimization {optimization}",
@@ -137,12 +137,21 @@ def _same_inputs(meant: ir.Model, other: ir.Model) -> ir.Model:
     return other
 
 
-def _stopped(reference: Reference, run: ir.Model, error: ToolchainError) -> Findings:
-    """What is known of a backend that could not run: where the shapes of the two graphs part, else the error."""
+def _stopped(reference: Reference, run: ir.Model, given: Samples, error: ToolchainError) -> Findings:
+    """What is known of a backend that could not run: where the shapes of the two graphs part, else the error.
+
+    Where the interpreter cannot run these samples either, its error is the one: it names node and shapes.
+    """
     parted = None if run is reference.model else parting(reference, run, str(error))
     if parted is None:
+        if isinstance(error, UsageError) and run is reference.model:
+            reference.run(given.feeds(0, min(len(given), SEVERAL)))
         raise error
     return Findings((parted,), (), undisturbed=True, end_to_end=None)
+
+
+SEVERAL = 2
+"""Samples that show a model that takes one only."""
 
 
 def _options(
