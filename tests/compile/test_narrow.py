@@ -55,7 +55,7 @@ def test_quads_of_two_pairs_do_not_meet() -> None:
     assert (quads_together(blocks) == [2]).all()
 
 
-def _dense(weights: np.ndarray, step: float) -> ir.Model:
+def dense(weights: np.ndarray, step: float) -> ir.Model:
     """A dense layer of integers; ``step`` is the difference of sums that makes one of outputs."""
     outputs, taps = weights.shape
     constants = {
@@ -67,7 +67,7 @@ def _dense(weights: np.ndarray, step: float) -> ir.Model:
         "ys": np.float32(step),
     }
     nodes = [
-        helper.make_node("DequantizeLinear", ["x", "s", "z"], ["a"]),
+        helper.make_node("DequantizeLinear", ["image", "s", "z"], ["a"]),
         helper.make_node("DequantizeLinear", ["w", "ws", "wz"], ["b"], axis=0),
         helper.make_node("Gemm", ["a", "b"], ["c"], "dense", transB=1),
         helper.make_node("QuantizeLinear", ["c", "ys", "z"], ["y"]),
@@ -75,7 +75,7 @@ def _dense(weights: np.ndarray, step: float) -> ir.Model:
     graph = helper.make_graph(
         nodes,
         "dense",
-        [helper.make_tensor_value_info("x", onnx.TensorProto.INT8, [1, taps])],
+        [helper.make_tensor_value_info("image", onnx.TensorProto.INT8, [1, taps])],
         [helper.make_tensor_value_info("y", onnx.TensorProto.INT8, [1, outputs])],
         [numpy_helper.from_array(np.asarray(array), name) for name, array in constants.items()],
     )
@@ -83,7 +83,7 @@ def _dense(weights: np.ndarray, step: float) -> ir.Model:
     return read(proto.SerializeToString(), "dense")
 
 
-def _cases() -> dict[str, np.ndarray]:
+def cases() -> dict[str, np.ndarray]:
     generator = np.random.default_rng(0)
     taps = 4 * (2 * SPAN + 3)
     even = np.resize(np.array([[64], [-64]], np.int8), (18, taps))
@@ -101,15 +101,15 @@ def _cases() -> dict[str, np.ndarray]:
 INPUTS = (127, -128, -1, 0, 1)
 
 
-@pytest.mark.parametrize("case", list(_cases()))
+@pytest.mark.parametrize("case", list(cases()))
 def test_sums_at_their_limits(case: str, tmp_path: Path) -> None:
     if "avx2" not in NATIVE.split():
         pytest.skip("this processor has no avx2")
-    weights = _cases()[case]
+    weights = cases()[case]
     taps = weights.shape[1]
-    model = _dense(weights, np.abs(weights.astype(int)).sum(axis=1).max())
-    given = [{"x": np.full((1, taps), value, np.int8)} for value in INPUTS]
-    given.append({"x": np.random.default_rng(1).choice(np.array(INPUTS, np.int8), (1, taps))})
+    model = dense(weights, np.abs(weights.astype(int)).sum(axis=1).max())
+    given = [{"image": np.full((1, taps), value, np.int8)} for value in INPUTS]
+    given.append({"image": np.random.default_rng(1).choice(np.array(INPUTS, np.int8), (1, taps))})
     verdict = quickly_judged(model, given, tmp_path / "c", ("-O2", "-mavx2"), fused=True, wide=True)
     assert verdict.ok, verdict.layers
 
@@ -120,6 +120,6 @@ def test_a_limit_that_is_one_too_high_is_seen(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(wide, "NARROW_SUM", NARROW_SUM + 1)
     weights = np.zeros((16, 8), np.int8)
     weights[:, :2] = (64, 65)
-    given = [{"x": np.full((1, 8), 127, np.int8)}]
-    verdict = quickly_judged(_dense(weights, 130.0), given, tmp_path / "c", ("-O2", "-mavx2"), fused=True, wide=True)
+    given = [{"image": np.full((1, 8), 127, np.int8)}]
+    verdict = quickly_judged(dense(weights, 130.0), given, tmp_path / "c", ("-O2", "-mavx2"), fused=True, wide=True)
     assert not verdict.ok

@@ -5,6 +5,10 @@
 
 #include "depthwise_s8_vectors.h"
 #include "requantize_block_s8.h"
+#include "requantize_round_s8.h"
+#if defined(__ARM_FEATURE_DSP)
+#include "depthwise_s8_dsp.h"
+#endif
 
 enum {
     BLOCK = REQUANTIZE_S8_BLOCK, /* channels that are computed together */
@@ -19,27 +23,30 @@ typedef struct {
     ptrdiff_t stride; /* from the taps of one to those of the next */
 } windows_s8;
 
+#if !defined(__ARM_FEATURE_DSP)
+/* Two taps of four channels. */
+static inline void depthwise_s8_two_taps(const int8_t *a, const int8_t *b, const int16_t *weights, int32_t *sums)
+{
+    sums[0] += (a[0] * weights[0]) + (b[0] * weights[1]);
+    sums[1] += (a[1] * weights[2]) + (b[1] * weights[3]);
+    sums[2] += (a[2] * weights[4]) + (b[2] * weights[5]);
+    sums[3] += (a[3] * weights[6]) + (b[3] * weights[7]);
+}
+#endif
+
 /* Four channels of one output, from channel `c` on. */
 static void four_channels(const depthwise_s8_layer *l, const windows_s8 *w, ptrdiff_t at, int32_t c, int32_t *sums)
 {
     const int16_t *weights = l->weights + ((ptrdiff_t)2 * c);
-    int32_t s0 = l->bias[c];
-    int32_t s1 = l->bias[c + 1];
-    int32_t s2 = l->bias[c + 2];
-    int32_t s3 = l->bias[c + 3];
-    for (int32_t t = 0; t < w->area; t += 2) {
-        const int8_t *const a = w->taps[t] + at + c;
-        const int8_t *const b = w->taps[t + 1] + at + c;
-        s0 += (a[0] * weights[0]) + (b[0] * weights[1]);
-        s1 += (a[1] * weights[2]) + (b[1] * weights[3]);
-        s2 += (a[2] * weights[4]) + (b[2] * weights[5]);
-        s3 += (a[3] * weights[6]) + (b[3] * weights[7]);
-        weights += (ptrdiff_t)2 * l->in_channels;
+    const ptrdiff_t pitch = (ptrdiff_t)2 * l->in_channels;
+    const int8_t *const *const end = w->taps + w->area;
+    int32_t s[4] = {l->bias[c], l->bias[c + 1], l->bias[c + 2], l->bias[c + 3]};
+    at += c;
+    for (const int8_t *const *tap = w->taps; tap < end; tap += 2) {
+        depthwise_s8_two_taps(tap[0] + at, tap[1] + at, weights, s);
+        weights += pitch;
     }
-    sums[0] = s0;
-    sums[1] = s1;
-    sums[2] = s2;
-    sums[3] = s3;
+    memcpy(sums, s, sizeof s);
 }
 
 static int32_t one_channel(const depthwise_s8_layer *l, const windows_s8 *w, ptrdiff_t at, int32_t c)
@@ -53,23 +60,36 @@ static int32_t one_channel(const depthwise_s8_layer *l, const windows_s8 *w, ptr
     return sum;
 }
 
+static void rounded(const requantize_s8 *q, const int32_t *sums, int32_t channel, int32_t count, int8_t *out)
+{
+    if (requantize_s8_plain_high(q)) {
+        const int32_t *const multipliers = q->multipliers + channel;
+        const int32_t shift = q->shift;
+        const int32_t zero = q->zero;
+        for (int32_t i = 0; i < count; ++i) {
+            out[i] = requantize_s8_saturated(requantize_s8_high(sums[i], multipliers[i], shift) + zero);
+        }
+        return;
+    }
+    for (int32_t i = 0; i < count; ++i) {
+        out[i] = requantize_s8_value(q, sums[i], channel + i);
+    }
+}
+
 /* Some channels of the windows, of at most a block. */
 static void some_channels(const depthwise_s8_layer *l, const windows_s8 *w, int32_t c, int32_t count, int8_t *out)
 {
     const int32_t fours = count & ~3;
+    int32_t sums[BLOCK];
     for (int32_t i = 0; i < w->count; ++i) {
         const ptrdiff_t at = i * w->stride;
-        int8_t *const pixel = out + ((ptrdiff_t)i * l->out_channels);
         for (int32_t k = 0; k < fours; k += 4) {
-            int32_t sums[4];
-            four_channels(l, w, at, c + k, sums);
-            for (int32_t lane = 0; lane < 4; ++lane) {
-                pixel[k + lane] = requantize_s8_value(&l->output, sums[lane], c + k + lane);
-            }
+            four_channels(l, w, at, c + k, sums + k);
         }
         for (int32_t k = fours; k < count; ++k) {
-            pixel[k] = requantize_s8_value(&l->output, one_channel(l, w, at, c + k), c + k);
+            sums[k] = one_channel(l, w, at, c + k);
         }
+        rounded(&l->output, sums, c, count, out + ((ptrdiff_t)i * l->out_channels));
     }
 }
 

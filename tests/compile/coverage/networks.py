@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx_ir as ir
 
-from tests.compile import branches, test_microcontrollers, test_operators
+from tests.compile import branches, test_microcontrollers, test_narrow, test_operators
 from tests.compile.coverage import special
 from tests.compile.graphs import draw
 from tests.compile.test_float_wide import network, threes
@@ -60,6 +60,11 @@ def _functions(index: int) -> ir.Model:
     return special.functions_behind_convolutions(index, (1, 4, 17)[index % 3])
 
 
+def _narrow(index: int) -> Network:
+    weights = list(test_narrow.cases().values())[index]
+    return Network(test_narrow.dense(weights, 10_000.0), {"wide": True})
+
+
 def _windows(index: int) -> ir.Model:
     return special.windows(index, (1, 3, 18, 34)[index % 4])
 
@@ -91,6 +96,7 @@ FAMILIES: dict[str, Callable[[int], Network]] = {
     "wide floats across": _floats(lambda index: branches.across(3 * index + 1, real=True), wide=True),
     "wide map": lambda index: Network(branches.rows(index), {"wide": True}),
     "wide dense": lambda index: Network(branches.dense_layers(index), {"wide": True}),
+    "wide narrow": _narrow,
     "wide integers": lambda index: Network(draw(200 + index), {"wide": True, "fused": index % 2 == 0}),
     "wide floats": _wide_floats,
     "small maps": _small_maps,

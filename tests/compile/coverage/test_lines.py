@@ -13,6 +13,7 @@ import pytest
 from tests.compile.coverage.builds import BUILDS, ran, usable
 from tests.compile.coverage.networks import FAMILIES, Network
 from tests.compile.graphs import feeds
+from tests.compile.test_narrow import cases
 from toolchain.compile.judge import judge
 from toolchain.compile.kernels.winograd import tiles_of
 from toolchain.compile.translate import Generated, translate
@@ -72,7 +73,7 @@ ROUNDS: dict[str, dict[str, int]] = {
         }
         for name in VECTORS
     },
-    "dsp-other": {"dual convolutions": 2},
+    "dsp-other": {"dual convolutions": 2, "dual across": 1},
     "dsp-assembly": {"dual convolutions": 3, "dual functions": 2, "dual windows": 1, "dual rows": 2},
 }
 for name, sets in CORES.items():
@@ -89,6 +90,7 @@ for name, sets in CORES.items():
     }
     ROUNDS[name] = {**ROUNDS.get(name, {}), **more}
 ROUNDS["c99"] |= {"dual functions": 3, "dual windows": 2, "dual rows": 4, "dual pooled nans": 1}
+ROUNDS["avx2"] |= {"wide narrow": len(cases())}
 ROUNDS["dsp"] |= {"dual functions": 1, "dual rows": 1}
 """By build: how many networks of each family."""
 
