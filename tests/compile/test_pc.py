@@ -27,17 +27,23 @@ BUILDS = {
 }
 OFTEN = "vnni"
 """In every run."""
+WHOLE = {"vnni": 10_000, "vnni-clang": 10_000, "vnni-unoptimized": 1_000, "avx512": 1_000}
+"""Images of the test set that take their time behind the mark."""
 NETS = ("lenet5", "lenet5-relu", "example-cnn")
+
+
+def _usable(name: str) -> tuple[str, list[str]]:
+    """A build's compiler and its flags."""
+    compiler, *flags = BUILDS[name]
+    for tool in (pc.BOCHS.name, compiler):
+        if shutil.which(tool) is None:
+            pytest.skip(f"{tool} is not installed (apt-get install {pc.BOCHS.package} clang)")
+    return compiler, flags
 
 
 @pytest.fixture(params=[pytest.param(name, marks=() if name == OFTEN else pytest.mark.slow) for name in BUILDS])
 def build(request: pytest.FixtureRequest) -> tuple[str, list[str]]:
-    """A compiler and its flags."""
-    for tool in (pc.BOCHS.name, BUILDS[request.param][0]):
-        if shutil.which(tool) is None:
-            pytest.skip(f"{tool} is not installed (apt-get install {pc.BOCHS.package} clang)")
-    compiler, *flags = BUILDS[request.param]
-    return compiler, flags
+    return _usable(request.param)
 
 
 @pytest.mark.parametrize("seeds", [(0, 5), pytest.param(range(8), marks=pytest.mark.slow)])
@@ -57,9 +63,7 @@ def test_every_layer(seeds: tuple[int, ...], build: tuple[str, list[str]], tmp_p
     assert {"convwide_s8", "depthwise_s8", "gemmwide_s8"} <= called
 
 
-@pytest.mark.parametrize("images", [60, pytest.param(10_000, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("net", NETS)
-def test_images(net: str, images: int, build: tuple[str, list[str]], quantized: Quantized, tmp_path: Path) -> None:
+def _images(net: str, images: int, build: tuple[str, list[str]], quantized: Quantized, tmp_path: Path) -> None:
     compiler, flags = build
     model = load(quantized(net))
     data = samples(model, f"mnist:test:{images}")
@@ -68,6 +72,18 @@ def test_images(net: str, images: int, build: tuple[str, list[str]], quantized: 
     verdict = judge(model, made.program, given, pc.answers(made, given, tmp_path / "pc", flags, compiler=compiler))
     assert verdict.ok, [layer for layer in verdict.layers if layer.differing]
     assert verdict.samples == images
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_some_images(net: str, build: tuple[str, list[str]], quantized: Quantized, tmp_path: Path) -> None:
+    _images(net, 30, build, quantized, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("net", NETS)
+@pytest.mark.parametrize("name", list(BUILDS))
+def test_every_image(name: str, net: str, quantized: Quantized, tmp_path: Path) -> None:
+    _images(net, WHOLE[name], _usable(name), quantized, tmp_path)
 
 
 @pytest.mark.parametrize("model", [network(), threes(1), across(1, real=True)], ids=["plain", "winograd", "depthwise"])
