@@ -86,14 +86,14 @@ def dense(weights: np.ndarray, step: float) -> ir.Model:
 def cases() -> dict[str, np.ndarray]:
     generator = np.random.default_rng(0)
     taps = 4 * (2 * SPAN + 3)
-    even = np.resize(np.array([[64], [-64]], np.int8), (18, taps))
-    halves = even.copy()
+    signs = np.where(np.arange(18) % 2, -1, 1).astype(np.int8)[:, None] * np.ones(taps, np.int8)
+    halves = 64 * signs
     halves[:, 4 * SPAN :] //= 2
     return {
-        "single": even,
-        "pairs": even // 2,
+        "single": 64 * signs,
+        "pairs": 32 * signs,
         "mixed": halves,
-        "none": np.resize(np.array([[127], [-128]], np.int8), (18, taps)),
+        "none": 127 * signs,
         "edges": generator.choice(np.array([-64, -1, 0, 1, 63, 64], np.int8), (33, taps - 3)),
     }
 
