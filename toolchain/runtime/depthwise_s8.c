@@ -60,7 +60,7 @@ static int32_t one_channel(const depthwise_s8_layer *l, const windows_s8 *w, ptr
     return sum;
 }
 
-static void rounded(const requantize_s8 *q, const int32_t *sums, int32_t channel, int32_t count, int8_t *out)
+static void round_channels(const requantize_s8 *q, const int32_t *sums, int32_t channel, int32_t count, int8_t *out)
 {
     if (requantize_s8_plain_high(q)) {
         const int32_t *const multipliers = q->multipliers + channel;
@@ -80,7 +80,7 @@ static void rounded(const requantize_s8 *q, const int32_t *sums, int32_t channel
 static void some_channels(const depthwise_s8_layer *l, const windows_s8 *w, int32_t c, int32_t count, int8_t *out)
 {
     const int32_t fours = count & ~3;
-    int32_t sums[BLOCK];
+    int32_t sums[BLOCK] = {0};
     for (int32_t i = 0; i < w->count; ++i) {
         const ptrdiff_t at = i * w->stride;
         for (int32_t k = 0; k < fours; k += 4) {
@@ -89,7 +89,7 @@ static void some_channels(const depthwise_s8_layer *l, const windows_s8 *w, int3
         for (int32_t k = fours; k < count; ++k) {
             sums[k] = one_channel(l, w, at, c + k);
         }
-        rounded(&l->output, sums, c, count, out + ((ptrdiff_t)i * l->out_channels));
+        round_channels(&l->output, sums, c, count, out + ((ptrdiff_t)i * l->out_channels));
     }
 }
 
