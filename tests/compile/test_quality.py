@@ -57,7 +57,8 @@ def _generated(folder: Path) -> list[str]:
 
 def _cppcheck(files: Sequence[str], folder: Path, *more: str) -> list[str]:
     suppressed = [f"--suppress={name}" for name in ALLOWED]
-    command = [_tool("cppcheck", "cppcheck"), FINDINGS, "--std=c99", "--quiet", "--inline-suppr", "-I.", *suppressed]
+    options = ["--std=c99", "--quiet", "--inline-suppr", "--max-configs=32", "-I."]
+    command = [_tool("cppcheck", "cppcheck"), FINDINGS, *options, *suppressed]
     done = subprocess.run(
         [*command, *more, "--template={file}:{line}: {id}: {message}", *files],
         cwd=folder,
