@@ -1,5 +1,5 @@
-/* Six windows at a time on Arm with the int8 matrix product (SMMLA): one instruction multiplies eight taps of two windows
- * with those of two channels, twice what SDOT does. */
+/* Six windows at a time on Arm with the int8 matrix product (SMMLA): one instruction multiplies eight taps of two
+ * windows with those of two channels, twice what SDOT does. */
 #ifndef TILE_S8_MMLA_NEON_H
 #define TILE_S8_MMLA_NEON_H
 
@@ -41,15 +41,15 @@ static inline void tile_s8_mmla_finish(tile_s8_mmla_sum sum, const int32_t *bias
     vst1q_s32(lower, vaddq_s32(vcombine_s32(vget_high_s32(sum.left), vget_high_s32(sum.right)), start));
 }
 
-#define EACH(DO) DO(0, 0, 1) DO(1, 2, 3) DO(2, 4, 5)
-#define BEGIN(k, i, j) tile_s8_mmla_sum a##k = zero, b##k = zero;
-#define PAIR(k, i, j) \
+#define MMLA_EACH(DO) DO(0, 0, 1) DO(1, 2, 3) DO(2, 4, 5)
+#define MMLA_BEGIN(k, i, j) tile_s8_mmla_sum a##k = zero, b##k = zero;
+#define MMLA_PAIR(k, i, j) \
     { \
         const int8x16_t windows = vcombine_s8(vld1_s8(x##i + at), vld1_s8(x##j + at)); \
         a##k = tile_s8_mmla_add(a##k, windows, a); \
         b##k = tile_s8_mmla_add(b##k, windows, b); \
     }
-#define SINGLE(k, i, j) \
+#define MMLA_SINGLE(k, i, j) \
     { \
         const int32x2_t upper = vdup_n_s32(tile_s8_word(x##i + at)); \
         const int32x2_t lower = vdup_n_s32(tile_s8_word(x##j + at)); \
@@ -57,9 +57,9 @@ static inline void tile_s8_mmla_finish(tile_s8_mmla_sum sum, const int32_t *bias
         a##k = tile_s8_mmla_add(a##k, windows, a); \
         b##k = tile_s8_mmla_add(b##k, windows, b); \
     }
-#define END(k, i, j) \
+#define MMLA_END(k, i, j) \
     tile_s8_mmla_finish(a##k, bias, sums[i] + channel, sums[j] + channel); \
-    tile_s8_mmla_finish(b##k, bias + TILE_S8_LANES, sums[i] + channel + TILE_S8_LANES, sums[j] + channel + TILE_S8_LANES);
+    tile_s8_mmla_finish(b##k, bias + TILE_S8_LANES, sums[i] + next, sums[j] + next);
 
 static inline void tile_s8_mmla_group(
     const tile_s8_part *part, const int8_t *tile, const int32_t *starts, int32_t (*sums)[TILE_S8_CHANNELS])
@@ -74,27 +74,28 @@ static inline void tile_s8_mmla_group(
     for (int32_t channel = 0; channel < part->channels; channel += 2 * TILE_S8_LANES) {
         const int8_t *weights = tile_s8_channel(part, channel);
         const int32_t *const bias = part->bias + channel;
-        EACH(BEGIN)
+        const int32_t next = channel + TILE_S8_LANES;
+        MMLA_EACH(MMLA_BEGIN)
         for (int32_t row = 0; row < part->window.rows; ++row) {
             ptrdiff_t at = (ptrdiff_t)row * part->window.pitch;
             int32_t quad = part->window.quads;
             for (; quad >= 2; quad -= 2) {
-                const int8_t *const next = weights + TILE_S8_STEP;
-                const tile_s8_mmla_taps a = tile_s8_mmla_zipped(vld1q_s8(weights), vld1q_s8(next));
+                const int8_t *const after = weights + TILE_S8_STEP;
+                const tile_s8_mmla_taps a = tile_s8_mmla_zipped(vld1q_s8(weights), vld1q_s8(after));
                 const tile_s8_mmla_taps b =
-                    tile_s8_mmla_zipped(vld1q_s8(weights + TILE_S8_VECTOR), vld1q_s8(next + TILE_S8_VECTOR));
-                EACH(PAIR)
+                    tile_s8_mmla_zipped(vld1q_s8(weights + TILE_S8_VECTOR), vld1q_s8(after + TILE_S8_VECTOR));
+                MMLA_EACH(MMLA_PAIR)
                 weights += 2 * TILE_S8_STEP;
                 at += (ptrdiff_t)2 * TILE_S8_QUAD;
             }
             if (quad != 0) { /* the values come twice, and meet zeros the second time */
                 const tile_s8_mmla_taps a = tile_s8_mmla_zipped(vld1q_s8(weights), vdupq_n_s8(0));
                 const tile_s8_mmla_taps b = tile_s8_mmla_zipped(vld1q_s8(weights + TILE_S8_VECTOR), vdupq_n_s8(0));
-                EACH(SINGLE)
+                MMLA_EACH(MMLA_SINGLE)
                 weights += TILE_S8_STEP;
             }
         }
-        EACH(END)
+        MMLA_EACH(MMLA_END)
     }
     for (int32_t i = 0; i < TILE_S8_GROUP; ++i) {
         tile_s8_fill_up(part, sums[i]);

@@ -1,6 +1,6 @@
-/* Sums for AVX2 where weights are small: VPMADDUBSW adds two products of an unsigned and a signed byte in 16 bits, which
- * hold them, and those of the next quad where tile_s8_weights says so. Values are stored plus 128; the bias makes up for
- * it. */
+/* Sums for AVX2 where weights are small: VPMADDUBSW adds two products of an unsigned and a signed byte in 16 bits,
+ * which hold them, and those of the next quad where tile_s8_weights says so. Values are stored plus 128; the bias makes
+ * up for it. */
 #ifndef TILE_S8_NARROW_AVX2_H
 #define TILE_S8_NARROW_AVX2_H
 
@@ -77,19 +77,19 @@ static inline tile_s8_narrow_sum tile_s8_narrow_pair(tile_s8_narrow_sum sum, con
     return made;
 }
 
-#define EACH1(DO) DO(0)
-#define EACH6(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5)
-#define BEGIN(i) \
+#define NARROW_EACH1(DO) DO(0)
+#define NARROW_EACH6(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5)
+#define NARROW_BEGIN(i) \
     const int8_t *const x##i = tile + starts[i]; \
     tile_s8_narrow_sum s##i = bias;
-#define PAIR(i) s##i = tile_s8_narrow_pair(s##i, x##i + at, weights);
-#define SINGLE(i) s##i = tile_s8_narrow_single(s##i, x##i + at, weights);
-#define END(i) \
+#define NARROW_PAIR(i) s##i = tile_s8_narrow_pair(s##i, x##i + at, weights);
+#define NARROW_SINGLE(i) s##i = tile_s8_narrow_single(s##i, x##i + at, weights);
+#define NARROW_END(i) \
     _mm256_storeu_si256((__m256i *)(void *)(sums[i] + channel), s##i.a); \
     _mm256_storeu_si256((__m256i *)(void *)(sums[i] + channel + 8), s##i.b);
 
 /* Some windows, block by block of channels. */
-#define WINDOWS(name, EACH) \
+#define NARROW_WINDOWS(name, EACH) \
     static inline void name( \
         const tile_s8_part *part, const int8_t *tile, const int32_t *starts, int32_t (*sums)[TILE_S8_CHANNELS]) \
     { \
@@ -98,33 +98,30 @@ static inline tile_s8_narrow_sum tile_s8_narrow_pair(tile_s8_narrow_sum sum, con
         for (int32_t channel = 0; channel < part->channels; channel += TILE_S8_BLOCK) { \
             const int32_t *const shifted = part->bias_shifted + channel; \
             const tile_s8_narrow_sum bias = {tile_s8_narrow_vector(shifted), tile_s8_narrow_vector(shifted + 8)}; \
-            EACH(BEGIN) \
+            EACH(NARROW_BEGIN) \
             for (int32_t row = 0; row < part->window.rows; ++row) { \
                 ptrdiff_t at = (ptrdiff_t)row * part->window.pitch; \
                 for (int32_t done = 0, run; done < part->window.quads; done += run) { \
                     run = tile_s8_narrow_run(together, part->window.quads - done); \
                     int32_t quads = run; \
                     for (; *together == 2 && quads >= 2; quads -= 2) { \
-                        EACH(PAIR) \
+                        EACH(NARROW_PAIR) \
                         weights += 2 * TILE_S8_NARROW_STEP; \
                         at += 2 * TILE_S8_TAPS; \
                     } \
                     for (; quads > 0; --quads) { \
-                        EACH(SINGLE) \
+                        EACH(NARROW_SINGLE) \
                         weights += TILE_S8_NARROW_STEP; \
                         at += TILE_S8_TAPS; \
                     } \
                     together += (run + TILE_S8_SPAN - 1) / TILE_S8_SPAN; \
                 } \
             } \
-            EACH(END) \
+            EACH(NARROW_END) \
         } \
     }
 
-WINDOWS(tile_s8_narrow_group, EACH6)
-WINDOWS(tile_s8_narrow_one, EACH1)
-
-#undef EACH1
-#undef EACH6
+NARROW_WINDOWS(tile_s8_narrow_group, NARROW_EACH6)
+NARROW_WINDOWS(tile_s8_narrow_one, NARROW_EACH1)
 
 #endif
