@@ -5,137 +5,123 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
-import onnx
 import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from tests.compile.graphs import feeds
 from tests.compile.running import quickly_judged
-from toolchain.compile import Options
-from toolchain.compile import compile as compile_model
+from tests.compile.small import CONSTANTS, FLOAT, INT8, ROW, Port, X, Y, dq, model, node, q, rounded, tanh
 from toolchain.compile.translate import translate
 from toolchain.errors import UnsupportedError
-from toolchain.load import read
 from toolchain.verify import compiled, verify
-
-FLOAT, INT8, UINT8 = TensorProto.FLOAT, TensorProto.INT8, TensorProto.UINT8
-Port = tuple[str, int, list[int]]
-Nodes = list[onnx.NodeProto]
-ROW: list[int] = [1, 12]
-X: list[Port] = [("x", FLOAT, ROW)]
-Y: list[Port] = [("y", FLOAT, ROW)]
-CONSTANTS: dict[str, np.ndarray] = {
-    "s": np.array(0.05, np.float32),
-    "z": np.array(-1, np.int8),
-    "s2": np.array(0.02, np.float32),
-    "z2": np.array(7, np.int8),
-    "u": np.array(100, np.uint8),
-}
-
-
-def _node(op_type: str, inputs: str, output: str, **attributes: object) -> onnx.NodeProto:
-    return helper.make_node(op_type, inputs.split(), output.split(), f"{op_type}_{output.split()[0]}", **attributes)
-
-
-def _q(x: str, y: str, scale: str = "s", zero: str = "z") -> onnx.NodeProto:
-    return _node("QuantizeLinear", f"{x} {scale} {zero}", y)
-
-
-def _dq(x: str, y: str, scale: str = "s", zero: str = "z") -> onnx.NodeProto:
-    return _node("DequantizeLinear", f"{x} {scale} {zero}", y)
-
-
-def _rounded(x: str, y: str, scale: str = "s", zero: str = "z") -> Nodes:
-    return [_q(x, f"{y}_q", scale, zero), _dq(f"{y}_q", y, scale, zero)]
-
-
-def _model(nodes: Nodes, inputs: list[Port], outputs: list[Port], opset: int = 21, **more: np.ndarray) -> ir.Model:
-    graph = helper.make_graph(
-        nodes,
-        "borders",
-        [helper.make_tensor_value_info(*port) for port in inputs],
-        [helper.make_tensor_value_info(*port) for port in outputs],
-        [numpy_helper.from_array(np.asarray(array), name) for name, array in (CONSTANTS | more).items()],
-    )
-    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
-    return read(proto.SerializeToString(), "borders")
 
 
 def _integral(op_type: str, inputs: str = "a", shape: list[int] = ROW, zero: str = "z", **more: object) -> ir.Model:
     """An operator between QuantizeLinear and DequantizeLinear, on the integers."""
     constants = {key: value for key, value in more.items() if isinstance(value, np.ndarray | np.generic)}
     attributes = {key: value for key, value in more.items() if key not in constants}
-    nodes = [_q("x", "a", "s", zero), _node(op_type, inputs, "b", **attributes), _dq("b", "y", "s", zero)]
-    return _model(nodes, X, [("y", FLOAT, shape)], **constants)
+    nodes = [q("x", "a", "s", zero), node(op_type, inputs, "b", **attributes), dq("b", "y", "s", zero)]
+    return model(nodes, X, [("y", FLOAT, shape)], **constants)
 
 
 def _two_meanings_of_a_map() -> ir.Model:
     weights = np.random.default_rng(0).integers(-127, 128, (5, 3, 2, 2)).astype(np.int8)
-    nodes = [_q("x", "a"), _node("Reshape", "a r", "m"), _dq("m", "d"), _dq("m", "e", "s2", "z2")]
-    nodes += [_dq("w", "v", "ws", "wz"), _node("Conv", "d v", "f"), _node("Conv", "e v", "g")]
-    nodes += [*_rounded("f", "y"), *_rounded("g", "y2")]
+    nodes = [q("x", "a"), node("Reshape", "a r", "m"), dq("m", "d"), dq("m", "e", "s2", "z2")]
+    nodes += [dq("w", "v", "ws", "wz"), node("Conv", "d v", "f"), node("Conv", "e v", "g")]
+    nodes += [*rounded("f", "y"), *rounded("g", "y2")]
     outputs = [("y", FLOAT, [1, 5, 3, 3]), ("y2", FLOAT, [1, 5, 3, 3])]
     r = np.array([1, 3, 4, 4])
-    return _model(nodes, [("x", FLOAT, [1, 48])], outputs, w=weights, ws=np.float32(0.01), wz=np.int8(0), r=r)
+    return model(nodes, [("x", FLOAT, [1, 48])], outputs, w=weights, ws=np.float32(0.01), wz=np.int8(0), r=r)
 
 
 def _clamps(first: tuple[float, float], then: tuple[float, float] | None) -> ir.Model:
     low, high = (np.array(value, np.float32) for value in first)
     more = {"low": low, "high": high}
-    nodes = [*_rounded("x", "a"), _node("Tanh", "a", "t"), _node("Clip", "t low high", "c")]
+    nodes = [*rounded("x", "a"), node("Tanh", "a", "t"), node("Clip", "t low high", "c")]
     if then is None:
-        nodes.append(_node("Relu", "c", "r"))
+        nodes.append(node("Relu", "c", "r"))
     else:
-        nodes.append(_node("Clip", "c low2 high2", "r"))
+        nodes.append(node("Clip", "c low2 high2", "r"))
         more |= {"low2": np.array(then[0], np.float32), "high2": np.array(then[1], np.float32)}
-    return _model([*nodes, *_rounded("r", "y")], X, Y, **more)
+    return model([*nodes, *rounded("r", "y")], X, Y, **more)
 
 
-def _tanh(*behind: onnx.NodeProto) -> Nodes:
-    return [*_rounded("x", "a"), _node("Tanh", "a", "t"), *behind]
+MAP: list[Port] = [("x", FLOAT, [1, 3, 16, 16])]
+TIES = {"t1": np.float32(0.029180584), "t2": np.float32(0.058361168), "t0": np.int8(0)}
+"""Scales that make ties of every other integer, and have so many digits that no float holds the product."""
+TWICE = np.array([1, 1, 2, 2], np.float32)
+NEAREST = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+MOVED: dict[str, tuple[str, str, list[int], dict[str, object], dict[str, np.ndarray]]] = {
+    "Resize": ("Resize", "a  by", [1, 3, 32, 32], NEAREST, {"by": TWICE}),
+    "Pad": ("Pad", "a by", [1, 3, 17, 17], {}, {"by": np.array([0, 0, 1, 0, 0, 0, 0, 1])}),
+    "Pad with an edge": ("Pad", "a by", [1, 3, 17, 16], {"mode": "edge"}, {"by": np.array([0, 0, 1, 0, 0, 0, 0, 0])}),
+    "Pad by what is no level": ("Pad", "a by v", [1, 3, 17, 16], {}, {"by": np.array([0, 0, 1, 0, 0, 0, 0, 0])}),
+    "Transpose": ("Transpose", "a", [1, 16, 3, 16], {"perm": [0, 2, 1, 3]}, {}),
+    "MaxPool": ("MaxPool", "a", [1, 3, 15, 15], {"kernel_shape": [2, 2]}, {}),
+    "ReduceMax of one axis": ("ReduceMax", "a by", [1, 3, 1, 16], {}, {"by": np.array([2])}),
+}
+
+
+def _moved_and_rounded(
+    op_type: str, inputs: str, shape: list[int], attributes: dict[str, object], more: dict[str, np.ndarray]
+) -> ir.Model:
+    """A result that is a graph output, is rounded at another scale, and at its own."""
+    node = helper.make_node(op_type, inputs.split(" "), ["c"], op_type, **attributes)
+    nodes = [*rounded("x", "a", "t1", "t0"), node, *rounded("c", "y", "t2", "t0"), *rounded("c", "y2", "t1", "t0")]
+    outputs = [(name, FLOAT, shape) for name in ("c", "y", "y2")]
+    return model(nodes, MAP, outputs, v=np.array(0.04, np.float32), **TIES, **more)
+
+
+def _named(first: str, second: str) -> ir.Model:
+    """A Relu that is built into the Tanh before it, and a later node of some name."""
+    nodes = [*rounded("x", "a"), helper.make_node("Tanh", ["a"], ["t"], "t")]
+    nodes += [helper.make_node("Relu", ["t"], ["r"], first), *rounded("r", "b")]
+    nodes += [helper.make_node("Exp", ["b"], ["e"], second), *rounded("e", "y")]
+    return model(nodes, X, Y)
 
 
 RIGHT: dict[str, Callable[[], ir.Model]] = {
-    "two meanings of a row": lambda: _model(
+    "two meanings of a row": lambda: model(
         [
-            *(_q("x", "a"), _dq("a", "d"), _dq("a", "e", "s2", "z2")),
-            *(_node("Exp", "d", "f"), _node("Exp", "e", "g"), _node("Add", "f g", "y")),
+            *(q("x", "a"), dq("a", "d"), dq("a", "e", "s2", "z2")),
+            *(node("Exp", "d", "f"), node("Exp", "e", "g"), node("Add", "f g", "y")),
         ],
         X,
         Y,
     ),
     "two meanings of a map": _two_meanings_of_a_map,
-    "an input's name with _float": lambda: _model(
-        [_dq("image", "image_float"), _node("Exp", "image_float", "y")], [("image", INT8, ROW)], Y
+    "an input's name with _float": lambda: model(
+        [dq("image", "image_float"), node("Exp", "image_float", "y")], [("image", INT8, ROW)], Y
     ),
-    "a name with _1": lambda: _model(
+    "a name with _1": lambda: model(
         [
-            *_tanh(_q("t", "o_1"), _dq("o_1", "o_d"), _node("Slice", "a zero one one", "part"), *_rounded("part", "p")),
-            *(_node("Add", "a p", "sum"), _q("sum", "o"), _dq("o", "od"), _node("Add", "od o_d", "e")),
-            *_rounded("e", "y"),
+            *tanh(q("t", "o_1"), dq("o_1", "o_d"), node("Slice", "a zero one one", "part"), *rounded("part", "p")),
+            *(node("Add", "a p", "sum"), q("sum", "o"), dq("o", "od"), node("Add", "od o_d", "e")),
+            *rounded("e", "y"),
         ],
         X,
         Y,
         zero=np.array([0]),
         one=np.array([1]),
     ),
-    "a name with _scaled_0": lambda: _model(
+    "a name with _scaled_0": lambda: model(
         [
-            *_tanh(_q("t", "o_scaled_0"), _dq("o_scaled_0", "d"), _node("Concat", "a d", "c", axis=1)),
-            *(_q("c", "o", "s2", "z2"), _dq("o", "od", "s2", "z2"), _node("Concat", "od d", "e", axis=1)),
-            *_rounded("e", "y"),
+            *tanh(q("t", "o_scaled_0"), dq("o_scaled_0", "d"), node("Concat", "a d", "c", axis=1)),
+            *(q("c", "o", "s2", "z2"), dq("o", "od", "s2", "z2"), node("Concat", "od d", "e", axis=1)),
+            *rounded("e", "y"),
         ],
         X,
         [("y", FLOAT, [1, 36])],
     ),
-    "a name with _upto_0": lambda: _model([_node("Tanh", "x", "y_upto_0"), _node("Sum", "x x y_upto_0", "y")], X, Y),
-    "a name with _slice_start": lambda: _model(
+    "a name with _upto_0": lambda: model([node("Tanh", "x", "y_upto_0"), node("Sum", "x x y_upto_0", "y")], X, Y),
+    "a name with _slice_start": lambda: model(
         [
-            _node("Split", "x", "a b", axis=1, num_outputs=2),
-            _node("Slice", "x a_slice_start end axis", "c"),
-            *(_node("Add", "a b", "d"), _node("Add", "d c", "y")),
+            node("Split", "x", "a b", axis=1, num_outputs=2),
+            node("Slice", "x a_slice_start end axis", "c"),
+            *(node("Add", "a b", "d"), node("Add", "d c", "y")),
         ],
         X,
         [("y", FLOAT, [1, 6])],
@@ -154,24 +140,86 @@ RIGHT: dict[str, Callable[[], ir.Model]] = {
     "Relu of integers": lambda: _integral("Relu"),
     "Clip of integers": lambda: _integral("Clip", "a low high", low=np.int8(-20), high=np.int8(20)),
     "Clip of unsigned": lambda: _integral("Clip", "a low high", zero="u", low=np.uint8(90), high=np.uint8(120)),
-    "Concat of integers of two scales": lambda: _model(
-        [_q("x", "a"), _q("x", "b", "s2", "z2"), _node("Concat", "a b", "c", axis=1), _dq("c", "y")],
+    "Concat of integers of two scales": lambda: model(
+        [q("x", "a"), q("x", "b", "s2", "z2"), node("Concat", "a b", "c", axis=1), dq("c", "y")],
         X,
         [("y", FLOAT, [1, 24])],
     ),
-    "a view that is an output, rounded again": lambda: _model(
-        [*_rounded("x", "a", "t1", "t0"), _node("Flatten", "a", "f"), *_rounded("f", "y", "t2", "t0")],
+    "a view that is an output, rounded again": lambda: model(
+        [*rounded("x", "a", "t1", "t0"), node("Flatten", "a", "f"), *rounded("f", "y", "t2", "t0")],
         [("x", FLOAT, [1, 2, 32])],
         [("y", FLOAT, [1, 64]), ("f", FLOAT, [1, 64])],
         t1=np.float32(0.1),
         t2=np.float32(0.2),
         t0=np.int8(0),
     ),
-    "two equal roundings as outputs": lambda: _model(
-        _tanh(_q("t", "y"), _q("t", "y2")), X, [("y", INT8, ROW), ("y2", INT8, ROW)]
+    "two equal roundings as outputs": lambda: model(
+        tanh(q("t", "y"), q("t", "y2")), X, [("y", INT8, ROW), ("y2", INT8, ROW)]
     ),
-    "a scalar": lambda: _model(
-        [_node("ReduceMean", "x", "m", keepdims=0), _node("Tanh", "m", "y")], X, [("y", FLOAT, [])]
+    **{
+        f"{name}, an output and rounded again": lambda args=args: _moved_and_rounded(*args)
+        for name, args in MOVED.items()
+    },
+    "MaxPool, an output": lambda: model(
+        [*rounded("x", "a"), node("MaxPool", "a", "y", kernel_shape=[2, 2])], MAP, [("y", FLOAT, [1, 3, 15, 15])]
+    ),
+    "floats of two scales, rounded": lambda: model(
+        [
+            *(q("x", "i", "t1", "t0"), dq("i", "a", "t1", "t0"), dq("i", "b", "t2", "t0")),
+            *(node("Concat", "a b", "c", axis=1), *rounded("c", "y", "t2", "t0")),
+        ],
+        MAP,
+        [("y", FLOAT, [1, 6, 16, 16]), ("c", FLOAT, [1, 6, 16, 16])],
+        **TIES,
+    ),
+    "Relu of floats, rounded twice": lambda: model(
+        [
+            *(*rounded("x", "a", "t1", "t0"), node("Relu", "a", "c")),
+            *(*rounded("c", "y", "t2", "t0"), *rounded("c", "y2", "t1", "t0")),
+        ],
+        MAP,
+        [("y", FLOAT, MAP[0][2]), ("y2", FLOAT, MAP[0][2])],
+        **TIES,
+    ),
+    "two nodes of one name": lambda: _named("act", "act"),
+    "a name that another node has without one": lambda: _named("QuantizeLinear_3", ""),
+    "a Sum's name and one more": lambda: model(
+        [
+            *(*rounded("x", "a"), helper.make_node("Sum", ["a", "a"], ["t"], "S")),
+            *(helper.make_node("Relu", ["t"], ["r"], "S_0"), *rounded("r", "y")),
+        ],
+        X,
+        Y,
+    ),
+    "ports that differ in case": lambda: model([node("Tanh", "x", "X")], X, [("X", FLOAT, ROW)]),
+    "nodes named like kernels": lambda: model(
+        [
+            helper.make_node("Tanh", ["x"], ["int8_t"], "unary_f32"),
+            helper.make_node("Exp", ["int8_t"], ["INT32_MAX"], "ACTIVATION_NONE"),
+            helper.make_node("Relu", ["INT32_MAX"], ["network_X_SIZE"], "network_run"),
+            helper.make_node("Tanh", ["network_X_SIZE"], ["y"], "net_observe"),
+        ],
+        X,
+        Y,
+    ),
+    "an input that nobody reads": lambda: model([node("Tanh", "x", "y")], [*X, ("other", FLOAT, ROW)], Y),
+    "a part of a Split without a name": lambda: model(
+        [helper.make_node("Split", ["x", "sizes"], ["", "b"], "split", axis=1), node("Tanh", "b", "y")],
+        X,
+        [("y", FLOAT, [1, 7])],
+        sizes=np.array([5, 7]),
+    ),
+    "a Sum of constants": lambda: model([node("Sum", "k k x", "y")], X, Y, k=np.ones(ROW, np.float32)),
+    "scales as Constant nodes": lambda: model(
+        [
+            *(helper.make_node("Constant", [], [f"c{n}"], value=numpy_helper.from_array(CONSTANTS[n])) for n in "sz"),
+            *tanh(*rounded("t", "y", "cs", "cz")),
+        ],
+        X,
+        Y,
+    ),
+    "a scalar": lambda: model(
+        [node("ReduceMean", "x", "m", keepdims=0), node("Tanh", "m", "y")], X, [("y", FLOAT, [])]
     ),
 }
 
@@ -182,61 +230,18 @@ def test_the_answer_is_right(name: str, tmp_path: Path, monkeypatch: pytest.Monk
     model = RIGHT[name]()
     found = verify(model, backend="c", synthetic=4)
     assert found.ok, found.defects
-    given = [{model.graph.inputs[0].name or "": sample["image"]} for sample in feeds(model, 8, 0)]
+    name_, *others = (value.name or "" for value in model.graph.inputs)
+    unread = {other: np.zeros(ROW, np.float32) for other in others}
+    given = [{name_: sample["image"], **unread} for sample in feeds(model, 8, 0)]
     verdict = quickly_judged(model, given, tmp_path / "c", ("-O1",), fused=True)
     assert verdict.differing == 0, verdict.layers
-
-
-def _ports(outputs: list[Port], *behind: onnx.NodeProto) -> ir.Model:
-    return _model(_tanh(*behind), X, outputs)
-
-
-PORTS: dict[str, Callable[[], ir.Model]] = {
-    "two outputs of one tensor": lambda: _ports(
-        [("y", FLOAT, ROW), ("y2", FLOAT, ROW)], _q("t", "o"), _dq("o", "y"), _dq("o", "y2", "s2", "z2")
-    ),
-    "an output that is read": lambda: _ports(
-        [("y", FLOAT, ROW), ("y2", FLOAT, ROW)],
-        *(_q("t", "o"), _dq("o", "y"), _node("Relu", "y", "r"), *_rounded("r", "y2", "s2", "z2")),
-    ),
-    "an output beside its integers": lambda: _ports([("y", FLOAT, ROW), ("o", INT8, ROW)], _q("t", "o"), _dq("o", "y")),
-    "an input's integers as an output": lambda: _ports([("y", FLOAT, ROW), ("a_q", INT8, ROW)], *_rounded("t", "y")),
-}
-
-
-@pytest.mark.parametrize("name", list(PORTS))
-def test_integers_in_and_out_are_those_of_the_model(name: str, tmp_path: Path) -> None:
-    """What the network gives are the integers that the whole model rounds its own results to."""
-    from toolchain.compile.ports import integer_ports
-    from toolchain.integers import IntegerReference
-
-    model = PORTS[name]()
-    inner, entries = integer_ports(model)
-    x = np.linspace(-7, 7, 12, dtype=np.float32).reshape(1, 12)
-    whole = IntegerReference(model).run({"x": x})
-    got = IntegerReference(inner).run({"x": entries["x"].integers(x)})
-    for value in model.graph.outputs:
-        name_ = value.name or ""
-        quantized = whole[name_] if whole[name_].dtype == np.int8 else whole[_source(model, name_)]
-        np.testing.assert_array_equal(got[name_], quantized)
-    made = compile_model(model, output=tmp_path / "c", options=Options(name="net", io="int8"), run=True, synthetic=8)
-    assert made.ok
-
-
-def _source(model: ir.Model, name: str) -> str:
-    """The integers that a DequantizeLinear reads."""
-    node = next(node for node in model.graph if node.outputs[0].name == name)
-    assert node.op_type == "DequantizeLinear"
-    source = node.inputs[0]
-    assert source is not None
-    return source.name or ""
 
 
 def _normalized(opset: int, shape: tuple[int, ...], **attributes: object) -> ir.Model:
     ones = np.full(shape, 0.5, np.float32)
     outputs = "y mean variance" if "training_mode" in attributes else "y"
-    return _model(
-        [_node("Conv", "x w", "c"), _node("BatchNormalization", "c k k k k", outputs, **attributes)],
+    return model(
+        [node("Conv", "x w", "c"), node("BatchNormalization", "c k k k k", outputs, **attributes)],
         [("x", FLOAT, [1, 2, 4, 4])],
         [("y", FLOAT, [1, 3, 4, 4])],
         opset,
@@ -245,9 +250,14 @@ def _normalized(opset: int, shape: tuple[int, ...], **attributes: object) -> ir.
     )
 
 
+def _eighths(shape: tuple[int, ...]) -> np.ndarray:
+    """float8 numbers between integers."""
+    return np.full(shape, 0.375).astype(ml_dtypes.float8_e4m3fn)
+
+
 def _matrices(a: list[int], b: list[int], shape: list[int]) -> ir.Model:
-    nodes = [_node("Reshape", "x ra", "a"), _node("Reshape", "x rb", "b"), _node("MatMul", "a b", "y")]
-    return _model(nodes, X, [("y", FLOAT, shape)], ra=np.array(a), rb=np.array(b))
+    nodes = [node("Reshape", "x ra", "a"), node("Reshape", "x rb", "b"), node("MatMul", "a b", "y")]
+    return model(nodes, X, [("y", FLOAT, shape)], ra=np.array(a), rb=np.array(b))
 
 
 REFUSED: dict[str, tuple[Callable[[], ir.Model], str]] = {
@@ -255,8 +265,8 @@ REFUSED: dict[str, tuple[Callable[[], ir.Model], str]] = {
     "Add of integers": (lambda: _integral("Add", "a a"), "8-bit integers themselves"),
     "stacks that are repeated": (lambda: _matrices([2, 1, 3, 2], [1, 2, 2, 3], [2, 2, 3, 3]), "as many matrices"),
     "a column as addend": (
-        lambda: _model(
-            [_node("Reshape", "x r", "v"), _node("Gemm", "v m b", "y")],
+        lambda: model(
+            [node("Reshape", "x r", "v"), node("Gemm", "v m b", "y")],
             X,
             [("y", FLOAT, [3, 3])],
             r=np.array([3, 4]),
@@ -265,23 +275,37 @@ REFUSED: dict[str, tuple[Callable[[], ir.Model], str]] = {
         ),
         "all rows share",
     ),
+    "float8 weights": (
+        lambda: model(
+            [*rounded("x", "a"), dq("w", "v", "s", "f"), node("MatMul", "a v", "c"), *rounded("c", "y")],
+            X,
+            [("y", FLOAT, [1, 4])],
+            w=_eighths((12, 4)),
+            f=_eighths(()),
+        ),
+        "weights are no integers",
+    ),
+    "a constant part of a Concat": (
+        lambda: model([node("Concat", "x k", "y", axis=1)], X, [("y", FLOAT, [1, 24])], k=np.ones(ROW, np.float32)),
+        "input 1 is a constant",
+    ),
     "Cast to integers": (
-        lambda: _model([_node("Cast", "x", "i", to=TensorProto.INT32), _node("Cast", "i", "y", to=FLOAT)], X, Y),
+        lambda: model([node("Cast", "x", "i", to=TensorProto.INT32), node("Cast", "i", "y", to=FLOAT)], X, Y),
         "its result is INT32",
     ),
     "Cast to half floats": (
-        lambda: _model([_node("Cast", "x", "i", to=TensorProto.FLOAT16), _node("Cast", "i", "y", to=FLOAT)], X, Y),
+        lambda: model([node("Cast", "x", "i", to=TensorProto.FLOAT16), node("Cast", "i", "y", to=FLOAT)], X, Y),
         "its result is FLOAT16",
     ),
     "a mask": (
-        lambda: _model(
-            [_node("Tanh", "x", "t"), _node("Dropout", "t", "y mask")], X, [*Y, ("mask", TensorProto.BOOL, ROW)]
+        lambda: model(
+            [node("Tanh", "x", "t"), node("Dropout", "t", "y mask")], X, [*Y, ("mask", TensorProto.BOOL, ROW)]
         ),
         "'mask' is used",
     ),
     "nothing": (
-        lambda: _model(
-            [_node("Slice", "x one one one", "e"), _node("Concat", "e x", "y", axis=1)], X, Y, one=np.array([1])
+        lambda: model(
+            [node("Slice", "x one one one", "e"), node("Concat", "e x", "y", axis=1)], X, Y, one=np.array([1])
         ),
         "is empty",
     ),

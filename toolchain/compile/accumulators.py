@@ -25,6 +25,8 @@ def int8_weights(weights: Fixed, site: Site) -> NDArray[np.int8]:
     if not weights.scales:
         raise site.unsupported("the weights are not quantized", "quantize the model with `onnx-edge quantize`")
     values = np.asarray(weights.values)
+    if "float" in values.dtype.name:
+        raise site.unsupported("the weights are no integers", "quantize them to int8")
     if values.min(initial=0) < -128 or values.max(initial=0) > 127:
         raise site.unsupported(
             "weights less their zero point do not fit 8 bits", "quantize weights symmetrically (--weights int8)"

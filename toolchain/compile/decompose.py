@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from toolchain.compile.names import unique, values_of
 from toolchain.errors import ToolchainError
+from toolchain.ops.operator import Spec
 from toolchain.shapes import infer
 
 Shapes = Mapping[str, Sequence[int]] | None
@@ -85,10 +86,11 @@ def split_into_slices(model: ir.Model, shapes: Shapes = None) -> int:
         rank = len(specs[source.name or ""].shape)
         axis = node.attributes["axis"].as_int() % rank if "axis" in node.attributes else 0
         start = 0
-        for index, part in enumerate(list(node.outputs)):
+        for index, (part, size) in enumerate(zip(list(node.outputs), _sizes(node, specs, axis), strict=True)):
+            end = start + size
             if not part.name:
+                start = end
                 continue
-            end = start + specs[part.name].shape[axis]
             stem = f"{part.name}_slice"
             bounds = [
                 constant(model, f"{stem}_{what}", np.array([number], np.int64))
@@ -100,6 +102,18 @@ def split_into_slices(model: ir.Model, shapes: Shapes = None) -> int:
             start = end
         model.graph.remove(node, safe=True)
     return len(splits)
+
+
+def _sizes(node: ir.Node, specs: Mapping[str, Spec], axis: int) -> list[int]:
+    """Of the parts of a Split along its axis; one that has no name has the size that is left, or that of the first."""
+    known = [specs[part.name].shape[axis] if part.name else None for part in node.outputs]
+    source = node.inputs[0]
+    whole = specs[source.name or ""].shape[axis] if source is not None else 0
+    given = node.inputs[1].const_value if len(node.inputs) > 1 and node.inputs[1] is not None else None
+    if given is not None:
+        return [int(size) for size in given.numpy()]
+    each = -(-whole // len(known))
+    return [each if size is None else size for size in known]
 
 
 PAIRS = {"Sum": "Add", "Min": "Min", "Max": "Max"}

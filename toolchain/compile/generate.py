@@ -17,9 +17,9 @@ from toolchain.compile.literals import fields, number, wrapped
 from toolchain.compile.names import unique
 from toolchain.compile.plan import Plan, scratch_name
 from toolchain.compile.program import Part, Program, Step, constants
+from toolchain.compile.reserved import RUNTIME, local
 from toolchain.compile.tensor import Element, Tensor
 
-RUNTIME = Path(__file__).resolve().parents[1] / "runtime"
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 TEXT_LIMIT = 64 * 1024
 """Bytes of constants up to which they are written as C text; above, as a binary file that the assembler includes."""
@@ -185,6 +185,7 @@ def _facts(program: Program, plan: Plan, arrays: Sequence[Array]) -> dict[str, A
     names = _Names(program)
     by_data = {id(array.data): array.name for array in arrays or _arrays(program)}
     calls = tuple(_call(index, step, names, by_data) for index, step in enumerate(program.steps))
+    read = {tensor.memory for step in program.steps for tensor in step.call.inputs}
     return {
         "name": program.name,
         "macro": program.name.upper(),
@@ -192,6 +193,7 @@ def _facts(program: Program, plan: Plan, arrays: Sequence[Array]) -> dict[str, A
         "variables": tuple(_variables(program, plan, names)),
         "inputs": tuple(_port(program, tensor, names) for tensor in program.inputs),
         "outputs": tuple(_port(program, tensor, names) for tensor in program.outputs),
+        "unread": tuple(names.of(tensor) for tensor in program.inputs if tensor.memory not in read),
         "arrays": arrays,
         "headers": sorted({step.call.function for step in program.steps}),
         "kernels": [file for file in kernel_files(program) if file.endswith(".c")],
@@ -212,8 +214,14 @@ class _Names:
         self._taken: set[str] = {program.name, *(step.name for step in program.steps)}
         self._taken.update(step.call.function for step in program.steps)
         self._known: dict[str, str] = {}
+        self._network = program.name
+        macros: set[str] = set()
         for tensor in (*program.inputs, *program.outputs):
-            self._known[tensor.memory] = identifier(tensor.name, self._taken)
+            made = local(tensor.name, program.name, self._taken)
+            while made.upper() in macros:  # its size is a macro, in capitals
+                made = local(tensor.name, program.name, self._taken)
+            macros.add(made.upper())
+            self._known[tensor.memory] = made
 
     def of(self, tensor: Tensor) -> str:
         """The variable or argument that holds a tensor."""
@@ -224,9 +232,8 @@ class _Names:
         if name not in self._known:
             short = re.sub(r"_QuantizeLinear_Output$", "", name)
             # A layer's parameters bear the layer's name, its result is the map.
-            self._known[name] = identifier(
-                f"{short}_map" if identifier_taken(short, self._taken) else short, self._taken
-            )
+            wanted = f"{short}_map" if identifier_taken(short, self._taken) else short
+            self._known[name] = local(wanted, self._network, self._taken)
         return self._known[name]
 
 

@@ -21,7 +21,9 @@ from toolchain.integers import IntegerReference
 
 Array = NDArray[Any]
 MOVERS = ("dequantize_s8_f32", "reorder_f32", "move_f32", "concat_f32")
-"""Kernels that make floats without an error: of integers, or by moving them."""
+"""Kernels that make floats of integers, rounded once, or move them."""
+SIGNIFICAND = 24
+"""Digits of a float32."""
 
 
 @dataclass(frozen=True)
@@ -114,20 +116,30 @@ def in_float(program: Program) -> tuple[frozenset[str], frozenset[str]]:
     floats: set[str] = set()
     near: set[str] = set()
     tainted: set[str] = set()  # memory, which a tensor shares with its views
+    rounded: set[str] = set()  # the same, of integers times a scale and what is moved from there: right, but no reals
     for step in program.steps:
-        output = step.call.output
-        if computes(step) or any(tensor.memory in tainted for tensor in step.call.inputs):
-            if output.element is Element.FLOAT:
-                floats.add(output.name)
-                tainted.add(output.memory)
-            else:
-                near.add(output.name)
+        output, read = step.call.output, {tensor.memory for tensor in step.call.inputs}
+        if output.element is not Element.FLOAT:
+            near |= {output.name} if read & (tainted | rounded) else set()
+        elif computes(step) or read & tainted:
+            floats.add(output.name)
+            tainted.add(output.memory)
+        elif rounds(step) or read & rounded:
+            rounded.add(output.memory)
     return frozenset(floats), frozenset(near)
 
 
 def computes(step: Step) -> bool:
     """Whether a layer does arithmetic in float."""
     return step.call.output.element is Element.FLOAT and step.call.function not in MOVERS
+
+
+def rounds(step: Step) -> bool:
+    """Whether a layer multiplies integers by a scale of so many digits that not every product is a float32."""
+    if step.call.function != "dequantize_s8_f32":
+        return False
+    scale = step.call.inputs[0].quantized.scale.numerator
+    return (scale // (scale & -scale)).bit_length() + 8 > SIGNIFICAND
 
 
 def _wrong(got: Array, want: Array, near: bool) -> tuple[NDArray[np.intp], Array, Array]:

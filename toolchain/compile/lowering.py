@@ -90,7 +90,7 @@ class Site:
         """
         value = self.inputs[index] if index < len(self.inputs) else None
         if not isinstance(value, Tensor):
-            raise self.unsupported(f"input {index} is no computed tensor", "fold the node's constants before")
+            raise self.unsupported(f"input {index} is a constant", "there is a kernel for computed tensors only")
         return value
 
     def fixed(self, index: int, what: str) -> Fixed:

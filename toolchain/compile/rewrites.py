@@ -198,6 +198,7 @@ PASSES = (
     Pass("nodes that nobody reads", remove_unread),
     Pass("Split into Slices", split_into_slices),
     Pass("operators of many tensors into pairs", many_into_pairs),
+    Pass("constants of pairs", fold_constants),
     Pass("ReduceMean into GlobalAveragePool", mean_into_global_average),
     Pass("BatchNormalization into Conv", fold_batchnormalization),
 )

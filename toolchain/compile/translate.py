@@ -16,6 +16,7 @@ from toolchain.compile.kernels.winograd import accelerated
 from toolchain.compile.names import values_of
 from toolchain.compile.plan import Plan, plan
 from toolchain.compile.program import Program, Step
+from toolchain.compile.reserved import local
 from toolchain.compile.rewrites import rewritten
 from toolchain.compile.threads import shared
 from toolchain.compile.tuning import tuned
@@ -73,7 +74,7 @@ def translate(
     layers = widened(layers) if wide else tuned(layers, kernels)
     layers = accelerated(layers) if winograd else layers
     taken = {identifier(tensor.name, set()) for tensor in (*lowered.inputs, *lowered.outputs)}
-    steps = tuple(Step(identifier(layer.name, taken), layer.nodes, layer.call()) for layer in layers)
+    steps = tuple(Step(local(layer.name, name, taken), layer.nodes, layer.call()) for layer in layers)
     program = shared(Program(name, lowered.inputs, lowered.outputs, steps), threads)
     check_extent(program)
     placed = plan(program)

@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from toolchain.compile.integral import EIGHT_BITS, MOVING, as_integers, check_integers, taken_as_integers
+from toolchain.compile.integral import EIGHT_BITS, as_integers, check_integers, moves, taken_as_integers
 from toolchain.compile.kernels import lowerings
 from toolchain.compile.kernels.bounds import bounds
 from toolchain.compile.kernels.quantize import DequantizeS8, QuantizeF32
@@ -58,14 +58,21 @@ class Finish:
         quantized: of the result.
         low, high: clamps, from Relu and Clip in between.
         names: of the quantized values.
-        nodes: of the nodes in between and the QuantizeLinear.
+        steps: the nodes in between and the QuantizeLinear.
+        moved: nothing follows: the result is moved at the scale of its inputs.
     """
 
     quantized: Quantization
     low: int
     high: int
     names: tuple[str, ...]
-    nodes: tuple[str, ...]
+    steps: tuple[Step, ...] = ()
+    moved: bool = False
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Names of the steps."""
+        return tuple(step.name for step in self.steps)
 
 
 def lower(
@@ -106,13 +113,14 @@ class _Walk:
         self.outputs = [value.name or "" for value in model.graph.outputs]
         self.layers: list[Layer] = []
         self.floats: list[str] = []
-        self.absorbed: set[str] = set()
+        self.absorbed: set[str | None] = set()
+        """Results of nodes that are built into the one before: names of nodes need not be unique."""
         self.quantized = any(step.facts.op_type == "QuantizeLinear" for step in self.steps)
 
     def run(self) -> Lowered:
         inputs = [self._input(value) for value in self.model.graph.inputs if value.name not in self.values]
         for step in self.steps:
-            if step.name not in self.absorbed and step.outputs[0] not in self.values:
+            if step.outputs[0] not in self.absorbed and step.outputs[0] not in self.values:
                 self._node(step)
         outputs = tuple(self._output(name) for name in self.outputs)
         return Lowered(tuple(inputs), outputs, tuple(self.layers), tuple(self.floats))
@@ -188,7 +196,8 @@ class _Walk:
             raise step.facts.unsupported("its scale is computed by the model", "quantize statically")
         if zero is not None and zero.values.any():
             shape = [-1 if i == axis else 1 for i in range(values.ndim)] if zero.values.size > 1 else []
-            values = values.astype(np.int64) - zero.values.astype(np.int64).reshape(shape)
+            wide = np.float64 if "float" in values.dtype.name else np.int64
+            values = values.astype(wide) - zero.values.astype(wide).reshape(shape)
         scales = scale.values.astype(np.float64).reshape(-1)
         if not np.isfinite(scales).all():
             raise step.facts.unsupported("a scale is NaN or infinite", "repair the model")
@@ -217,11 +226,7 @@ class _Walk:
             raise step.facts.unsupported("all its inputs are constants", "fold the constants")
         whole = bool(tensors) and all(tensor.element is Element.INT8 for tensor in tensors)
         finish = self._finish(step, tensors) if whole and lowering.integer else None
-        if finish is not None:
-            made = map_of(out, self.specs[out], finish.quantized, finish.low, finish.high)
-            made = replace(made, name=finish.names[0])
-            self.absorbed.update(finish.nodes)
-            self._put(Site(step, inputs, made, (step.name, *finish.nodes), self.names), lowering.integer, finish.names)
+        if finish is not None and self._integers(step, inputs, lowering, finish):
             return
         if lowering.real is None:
             what = "has no float kernel" if lowering.integer else "has no kernel"
@@ -232,6 +237,22 @@ class _Walk:
             self._taken(self._float(value), lowering) if isinstance(value, Tensor) else value for value in inputs
         )
         self._put(Site(step, floats, map_of(out, self.specs[out]), (step.name,), self.names), lowering.real, (out,))
+
+    def _integers(self, step: Step, inputs: tuple[Operand, ...], lowering: Lowering, finish: Finish) -> bool:
+        """Lower a node between 8-bit tensors; whether there is a kernel, where floats could be moved as well."""
+        out, name = step.outputs[0] or "", finish.names[0]
+        if finish.moved:  # the model's own value is a float, which others see under its name
+            name = self.names.fresh(f"{name}_integers")
+        made = replace(map_of(out, self.specs[out], finish.quantized, finish.low, finish.high), name=name)
+        site = Site(step, inputs, made, (step.name, *finish.nodes), self.names)
+        try:
+            self._put(site, lowering.integer, finish.names)
+        except UnsupportedError:
+            if not finish.moved or lowering.real is None:
+                raise
+            return False
+        self.absorbed.update(absorbed.outputs[0] for absorbed in finish.steps)
+        return True
 
     def _check_results(self, step: Step) -> None:
         """Refuse results that no kernel makes."""
@@ -271,22 +292,22 @@ class _Walk:
     def _finish(self, step: Step, sources: Sequence[Tensor]) -> Finish | None:
         """How the node's result is rounded to 8 bits, or that it is moved without; ``None`` if it has to be a float."""
         found = self._rounded(step, sources[0])
-        if found is None and step.facts.op_type in MOVING and len({source.quantized for source in sources}) == 1:
-            return Finish(sources[0].quantized, INT8_LOW, INT8_HIGH, (step.outputs[0] or "",), ())
+        same = len({source.quantized for source in sources}) == 1
+        if found is None and same and moves(step, self.values, sources[0].quantized):
+            return Finish(sources[0].quantized, INT8_LOW, INT8_HIGH, (step.outputs[0] or "",), moved=True)
         return found
 
     def _rounded(self, step: Step, source: Tensor) -> Finish | None:
         out = step.outputs[0] or ""
         if self.specs[out].dtype in EIGHT_BITS:
-            return Finish(source.quantized, INT8_LOW, INT8_HIGH, (out,), ())
+            return Finish(source.quantized, INT8_LOW, INT8_HIGH, (out,))
         readers = self.readers[out]
         if out in self.outputs or not readers:
             return None
         if all(r.facts.op_type == "QuantizeLinear" and r.inputs[0] == out for r in readers):
             found = {self._parameters(reader) for reader in readers}
             names = tuple(reader.outputs[0] or "" for reader in readers)
-            nodes = tuple(reader.name for reader in readers)
-            return Finish(found.pop(), INT8_LOW, INT8_HIGH, names, nodes) if len(found) == 1 else None
+            return Finish(found.pop(), INT8_LOW, INT8_HIGH, names, tuple(readers)) if len(found) == 1 else None
         if len(readers) == 1 and readers[0].facts.op_type in CLAMPS:
             later = self._rounded(readers[0], source)
             return None if later is None else self._clamped(readers[0], later)
@@ -312,7 +333,7 @@ class _Walk:
 
         low = later.low if least is None else rounded(least)
         high = later.high if most is None else rounded(most)
-        return replace(later, low=min(low, high), high=high, nodes=(step.name, *later.nodes))
+        return replace(later, low=min(low, high), high=high, steps=(step, *later.steps))
 
     def _taken(self, value: Operand, lowering: Lowering) -> Operand:
         """An operand in the order of memory that a kernel takes."""

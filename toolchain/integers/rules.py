@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 
 from toolchain.integers import functions
 from toolchain.integers.functions import Applied, Combined, Function, Power, Softmax, moved
@@ -45,7 +46,7 @@ from toolchain.integers.rational import (
     tabled,
 )
 from toolchain.integers.real import Array, Inexact, Real
-from toolchain.ops import lrn, quantize_linear
+from toolchain.ops import cast, lrn, quantize_linear
 from toolchain.ops.operator import NodeFacts, Operator
 from toolchain.ops.shaping import axis_of
 
@@ -311,6 +312,13 @@ def _normalization(facts: NodeFacts, node: Any, inputs: Sequence[Any]) -> Real:
     return Combined("Add", Power(numerator, base.spread(x.shape), Fraction(1, 2)), shift.spread(x.shape))
 
 
+def _cast(facts: NodeFacts, node: cast.Cast, inputs: Sequence[Any]) -> Real:
+    """To a type that holds the reals that 8-bit numbers stand for as well as the one before: nothing happens."""
+    if node.to not in (ir.DataType.FLOAT, ir.DataType.DOUBLE):
+        raise Inexact(f"it rounds to {node.to}")
+    return rational(inputs[0])
+
+
 MOVING = frozenset(
     {
         *("Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Split", "Gather", "Expand", "Tile"),
@@ -330,6 +338,7 @@ _RULES: Mapping[str, Rule] = {
     "ReduceMean": reduction,
     "ReduceSum": reduction,
     "Concat": _concat,
+    "Cast": _cast,
     "Relu": _relu,
     "LeakyRelu": _leaky,
     "PRelu": _prelu,

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from toolchain.compile.device import answers, executable
 from toolchain.compile.generate import harness, sources
 from toolchain.compile.host import HostRun, shared_library
+from toolchain.compile.judge import in_float
 from toolchain.compile.kernels.winograd import tiles_of
 from toolchain.compile.memory import measure
 from toolchain.compile.targets import Target, target_of
 from toolchain.compile.translate import Generated, translate
 from toolchain.ops.operator import Spec
-from toolchain.verify.kernels import EXACT, Kernel
+from toolchain.verify.kernels import EXACT, NEAR, Kernel
 from toolchain.verify.observe import Observation
 
 Array = NDArray[Any]
@@ -78,7 +79,8 @@ class CompiledBackend:
         self._run: Run = _on_host(made) if chosen.emulator is None else _in_emulator(made, chosen)
         named = {step.call.output.name for step in made.program.steps} & set(specs)
         self.watched = tuple(Watched(name) for name in sorted(named))
-        self.kernels = {name: Kernel(EXACT) for name in named}
+        _, near = in_float(made.program)
+        self.kernels = {name: Kernel(NEAR if name in near else EXACT) for name in named}
 
     def observe(self, feeds: Mapping[str, Array]) -> Observation:
         """Run sample by sample and fetch what every layer made."""

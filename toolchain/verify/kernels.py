@@ -34,6 +34,8 @@ OUTPUT_PARAMETERS = {
 SIGN = 128
 EXACT = "exact"
 """The operator of code that promises the exact integers: nothing may differ, ties included."""
+NEAR = "near"
+"""The operator of code that promises them of the floats that it rounds, which it computed itself."""
 
 
 @dataclass(frozen=True)

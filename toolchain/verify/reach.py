@@ -28,7 +28,7 @@ from toolchain.ops.qlinear import ROUNDINGS, SIGMOID, SOFTMAX_ULPS
 from toolchain.ops.quantize_linear import QUANTIZE_ROUNDINGS, spread_out
 from toolchain.reference import evaluate
 from toolchain.verify.judge import exact
-from toolchain.verify.kernels import EXACT
+from toolchain.verify.kernels import EXACT, NEAR
 from toolchain.verify.regions import Region
 
 Floats = NDArray[np.float64]
@@ -83,7 +83,7 @@ def reach(
     """
     size = np.abs(quotient)
     alone = not any(s.operator.name == "QuantizeLinear" for s in region.steps[:-1])
-    if kernel == EXACT or (alone and kernel in MOVING):
+    if kernel == EXACT or (kernel == NEAR and len(region.steps) == 1) or (alone and kernel in MOVING):
         return np.zeros_like(size)
     if alone and kernel in PRODUCTS:
         return np.asarray(gamma(REQUANTIZE_ROUNDINGS, roundoff) * size)

@@ -97,7 +97,7 @@ class Rewritten:
         """The region with its inputs read at the scales that the runtime's integers have."""
         steps = []
         for step in region.steps:
-            tensor = step.inputs[0] or ""
+            tensor = (step.inputs[0] if step.inputs else None) or ""
             names = self._theirs(tensor, step) if step.operator.name == DEQUANTIZE and tensor in region.inputs else None
             steps.append(step if names is None else replace(step, inputs=(tensor, *names)))
         return replace(region, steps=tuple(steps))

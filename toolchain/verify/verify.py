@@ -12,6 +12,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from toolchain.compile.targets import TARGETS, target_of
+from toolchain.constant_scales import with_scales_as_initializers
 from toolchain.data import Samples, batch_of, graph_inputs, samples
 from toolchain.errors import ToolchainError, UnknownNameError, UsageError
 from toolchain.load import load
@@ -172,7 +173,7 @@ def _options(
 
 
 def _loaded(model: ir.Model | Path | str) -> ir.Model:
-    return unpacked(load(model)) if isinstance(model, Path | str) else model
+    return with_scales_as_initializers(unpacked(load(model)) if isinstance(model, Path | str) else model)
 
 
 def unit_roundoff(options: SessionOptions) -> float:
