@@ -74,7 +74,8 @@ static void spread_row(const convwide_s8_plan *p, const int8_t *row, int32_t gro
         tile_s8_load(&l->weights, tile, at, row, width * p->depth);
     } else {
         for (int32_t x = 0; x < width; ++x) {
-            tile_s8_load(&l->weights, tile, at + (x * p->depth), row + (x * l->in_channels) + (group * p->depth), p->depth);
+            const int8_t *const from = row + (x * l->in_channels) + (group * p->depth);
+            tile_s8_load(&l->weights, tile, at + (x * p->depth), from, p->depth);
         }
     }
     tile_s8_fill(&l->weights, tile, at + (width * p->depth), padding, right * p->depth);
@@ -97,7 +98,8 @@ static void spread(const convwide_s8_plan *p, convwide_s8_strip strip, const int
             }
         }
     }
-    tile_s8_fill(&l->weights, tile, l->groups * p->plane, 0, TILE_S8_TAPS); /* met by weights of zero that fill up a last quad */
+    /* Met by weights of zero that fill up a last quad. */
+    tile_s8_fill(&l->weights, tile, l->groups * p->plane, 0, TILE_S8_TAPS);
 }
 
 /* The largest sum of each channel of a block; `total` may be the first of the sums. */

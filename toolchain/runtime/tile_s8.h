@@ -26,8 +26,8 @@ typedef struct {
     const int8_t *weights;       /* [blocks][rows][quads][16 channels][4 taps] */
     const int32_t *bias;         /* [blocks][16] */
     const int32_t *bias_shifted; /* the same for values plus 128, which some instructions need */
-    const uint8_t *narrow;       /* [blocks][rows][spans]: of how many quads the products of two taps, of values plus 128,
-                                  * add up in 16 bits: 1, or 2 that follow each other; NULL: not even of one */
+    const uint8_t *narrow;       /* [blocks][rows][spans]: of how many quads the products of two taps, of values plus
+                                  * 128, add up in 16 bits: 1, or 2 that follow each other; NULL: not even of one */
 } tile_s8_weights;
 
 /* Writes values to a tile of the layer that has these weights, at an index. */
